@@ -1,0 +1,273 @@
+/**
+ * Decides what a worker *is*: a definition, which is data known to both sides,
+ * and a `main`, which only the worker's own side loads.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { EntryError } from "./ExitStatus.ts"
+import type { StartTime } from "./Phase.ts"
+import { type Flag, type Registration, sanityCheck } from "./Registration.ts"
+import { InvalidArguments, RegistrationError } from "./RegistrationError.ts"
+import * as Restart from "./Restart.ts"
+import { WorkerContext } from "./WorkerContext.ts"
+
+const TypeId = "~@effect-postmaster/core/BackgroundWorker/BackgroundWorker"
+const MainTypeId = "~@effect-postmaster/core/BackgroundWorker/Main"
+
+/**
+ * A schema that can describe a worker's arguments: it encodes to JSON, and
+ * decoding it needs no services.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ArgsSchema = Schema.ConstraintCodec<unknown, unknown, never, unknown>
+
+/**
+ * The arguments as a caller writes them: none when the schema is `Schema.Void`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ArgsInput<Args extends ArgsSchema> = Args["Type"] extends void ? [] : [args: Args["Type"]]
+
+/**
+ * A worker's definition. It is data; running it needs a `Postmaster`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BackgroundWorker<in out Args extends ArgsSchema> {
+  readonly [TypeId]: typeof TypeId
+  readonly name: string
+  readonly type: string
+  readonly entry: { readonly module: string; readonly export: string }
+  readonly args: Args
+  readonly flags: ReadonlyArray<Flag>
+  readonly class: string | undefined
+  readonly startTime: StartTime
+  readonly restart: Restart.Restart
+  readonly stopTimeoutMillis: number | undefined
+}
+
+/**
+ * The options of a definition.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<Args extends ArgsSchema> {
+  /** The module that exports the worker's `main`; `export` defaults to `"main"`. */
+  readonly entry: { readonly module: URL; readonly export?: string | undefined }
+  /** The schema of the arguments. Defaults to `Schema.Void`: no arguments. */
+  readonly args?: Args | undefined
+  /** What kind of worker this is, in log lines. Defaults to the name. */
+  readonly type?: string | undefined
+  /** Defaults to none: an isolated worker. */
+  readonly flags?: ReadonlyArray<Flag> | undefined
+  /** The class that `PostmasterConfig.classLimits` may limit. Defaults to none. */
+  readonly class?: string | undefined
+  /** Defaults to `"RecoveryFinished"`. */
+  readonly startTime?: StartTime | undefined
+  /** Defaults to `"never"`. */
+  readonly restart?: Restart.Input | undefined
+  /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
+  readonly stopTimeout?: Duration.Input | undefined
+}
+
+/**
+ * Makes the definition of a worker.
+ *
+ * **Details**
+ *
+ * Nothing is checked here: a definition is only data. Names, intervals and flags
+ * are checked when the worker is registered, with typed errors.
+ *
+ * **Example** (A worker and its main in one module)
+ *
+ * ```ts
+ * import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * export const Resize = BackgroundWorker.make("resize", {
+ *   entry: { module: new URL(import.meta.url) },
+ *   args: Schema.Struct({ folder: Schema.String }),
+ *   restart: "10 seconds"
+ * })
+ *
+ * export const main = BackgroundWorker.main(Resize, ({ folder }) => Effect.logInfo(`resizing ${folder}`))
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <Args extends ArgsSchema = typeof Schema.Void>(
+  name: string,
+  options: Options<Args>
+): BackgroundWorker<Args> => ({
+  [TypeId]: TypeId,
+  name,
+  type: options.type ?? name,
+  entry: { module: options.entry.module.href, export: options.entry.export ?? "main" },
+  // The default of the type parameter and this default are one decision.
+  args: options.args ?? (Schema.Void as ArgsSchema as Args),
+  flags: options.flags ?? [],
+  class: options.class,
+  startTime: options.startTime ?? "RecoveryFinished",
+  restart: Restart.fromInput(options.restart ?? "never"),
+  stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout)
+})
+
+/**
+ * Turns a definition and its arguments into what occupies a slot.
+ *
+ * **Details**
+ *
+ * Fails with the first sanity check that fails, and with `InvalidArguments`
+ * when the arguments do not fit the schema.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchema>(
+  self: BackgroundWorker<Args>,
+  args: Args["Type"] | undefined
+): Effect.fn.Return<Registration, RegistrationError, Args["EncodingServices"]> {
+  const registration: Registration = {
+    name: self.name,
+    type: self.type === "" ? self.name : self.type,
+    entry: self.entry,
+    args: null,
+    flags: self.flags,
+    ...(self.class === undefined ? undefined : { class: self.class }),
+    startTime: self.startTime,
+    restart: self.restart,
+    ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis })
+  }
+  // Before the arguments, so that the checks keep PostgreSQL's order.
+  const reason = sanityCheck(registration)
+  if (reason !== undefined) return yield* new RegistrationError({ reason })
+  const encoded = yield* Effect.mapError(
+    Schema.encodeUnknownEffect(Schema.toCodecJson(self.args))(args),
+    (error) =>
+      new RegistrationError({
+        reason: new InvalidArguments({ worker: self.name, value: show(args), detail: error.message })
+      })
+  )
+  return { ...registration, args: encoded }
+})
+
+const maxShown = 200
+
+const show = (value: unknown): string => {
+  let text: string
+  try {
+    text = JSON.stringify(value) ?? String(value)
+  } catch {
+    text = String(value)
+  }
+  return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text
+}
+
+/**
+ * What an entry module exports: a definition together with the program that
+ * runs it. Made by `main`, run by a spawner's far side.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Main {
+  readonly [MainTypeId]: typeof MainTypeId
+  readonly name: string
+  /** Decodes the arguments and runs the program to its end. */
+  readonly run: (args: Schema.Json) => Effect.Effect<void, unknown, WorkerContext | Scope.Scope>
+}
+
+/**
+ * Returns `true` when a value was made by `main`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isMain = (u: unknown): u is Main => Predicate.hasProperty(u, MainTypeId)
+
+/**
+ * Who says that the worker is ready: `main` by beginning, or the program by
+ * `WorkerContext.ready`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Readiness = "Automatic" | "Manual"
+
+/**
+ * Makes what an entry module exports: the program of a worker.
+ *
+ * **Details**
+ *
+ * How the program ends decides what happens next: a return ends the
+ * registration (exit code 0), a typed failure is tried again by the restart
+ * policy (exit code 1), a defect is a crash (exit code 2). A request to stop
+ * interrupts the program; its finalizers run.
+ *
+ * With `layer`, the layer is built before the worker is ready and released
+ * after the program has ended. With `ready: "Manual"` the program itself says
+ * when it is ready, through `WorkerContext`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const main: {
+  <Args extends ArgsSchema, E>(
+    worker: BackgroundWorker<Args>,
+    run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope>,
+    options?: { readonly ready?: Readiness | undefined }
+  ): Main
+  <Args extends ArgsSchema, E, ROut, E2>(
+    worker: BackgroundWorker<Args>,
+    run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope | ROut>,
+    options: {
+      readonly layer: Layer.Layer<ROut, E2, WorkerContext>
+      readonly ready?: Readiness | undefined
+    }
+  ): Main
+} = <Args extends ArgsSchema, E, ROut, E2>(
+  worker: BackgroundWorker<Args>,
+  run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope | ROut>,
+  options?: {
+    readonly layer?: Layer.Layer<ROut, E2, WorkerContext>
+    readonly ready?: Readiness | undefined
+  }
+): Main => {
+  const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(worker.args))
+  const program = Effect.fnUntraced(function*(args: Args["Type"]) {
+    if (options?.ready !== "Manual") yield* (yield* WorkerContext).ready
+    yield* run(args)
+  })
+  return {
+    [MainTypeId]: MainTypeId,
+    name: worker.name,
+    run: Effect.fnUntraced(function*(encoded: Schema.Json) {
+      const args = yield* decode(encoded).pipe(
+        Effect.mapError((error) =>
+          new EntryError({
+            kind: "ArgumentsNotDecoded",
+            message: `background worker "${worker.name}": arguments ${show(encoded)} do not decode: ${error.message}`
+          })
+        )
+      )
+      const body = program(args)
+      // Without a layer the first overload has left nothing in ROut.
+      yield* options?.layer === undefined
+        ? body as Effect.Effect<void, E, WorkerContext | Scope.Scope>
+        : Effect.provide(body, options.layer)
+    })
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Decides how waiting for a worker can fail. Callers treat the two cases
+ * differently, so they are two errors: the worker is not running, or nobody can
+ * tell any more.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { ExitStatus, format } from "./ExitStatus.ts"
+import { formatRef, SlotRef } from "./Identity.ts"
+
+/**
+ * The worker is not running: it was refused, has ended, or is between two lives.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WorkerStopped extends Schema.TaggedError<WorkerStopped>(
+  "@effect-postmaster/core/HandleError/WorkerStopped"
+)("WorkerStopped", {
+  name: Schema.String,
+  ref: SlotRef,
+  lastExit: Schema.optionalKey(ExitStatus)
+}) {
+  override get message(): string {
+    return `background worker "${this.name}" (${formatRef(this.ref)}) is stopped` +
+      (this.lastExit === undefined ? ", it never started" : `, it ${format(this.lastExit)}`)
+  }
+}
+
+/**
+ * The postmaster died or shut down abnormally, so nothing can be said about its
+ * workers (PostgreSQL: `BGWH_POSTMASTER_DIED`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PostmasterDied extends Schema.TaggedError<PostmasterDied>(
+  "@effect-postmaster/core/HandleError/PostmasterDied"
+)("PostmasterDied", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the postmaster died: ${this.detail}`
+  }
+}

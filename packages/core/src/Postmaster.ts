@@ -1,0 +1,163 @@
+/**
+ * The front door: the service applications register workers with, and the
+ * layer that brings the postmaster up and takes it down.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as BackgroundWorker from "./BackgroundWorker.ts"
+import type { PostmasterDied } from "./HandleError.ts"
+import * as Loop from "./internal/loop.ts"
+import * as Watch from "./internal/watch.ts"
+import type { ShutdownMode } from "./Phase.ts"
+import { PostmasterConfig } from "./PostmasterConfig.ts"
+import type { PostmasterEvent } from "./PostmasterEvent.ts"
+import type { Registration } from "./Registration.ts"
+import type { RegistrationError } from "./RegistrationError.ts"
+import type { PostmasterSnapshot } from "./Snapshot.ts"
+import type { Spawner } from "./Spawner.ts"
+import type { WorkerHandle } from "./WorkerHandle.ts"
+
+/**
+ * A worker that is registered before the postmaster opens its table.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Preload {
+  readonly registration: Effect.Effect<Registration, RegistrationError>
+}
+
+/**
+ * Puts a worker on the list of preloads (`shared_preload_libraries`,
+ * `RegisterBackgroundWorker`).
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const preload = <Args extends BackgroundWorker.ArgsSchema & { readonly "EncodingServices": never }>(
+  worker: BackgroundWorker.BackgroundWorker<Args>,
+  ...args: BackgroundWorker.ArgsInput<Args>
+): Preload => ({ registration: BackgroundWorker.toRegistration(worker, args[0]) })
+
+/**
+ * What the layer may be given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<E = never, R = never> {
+  /** Workers registered before the table opens, in this order. One that is refused fails the layer. */
+  readonly preload?: ReadonlyArray<Preload> | undefined
+  /**
+   * The startup process. Workers with start time `ConsistentState` wait until
+   * it says `consistent` (or ends), the others until it ends. It runs again
+   * after a crash of the attached workers.
+   */
+  readonly startup?: ((phase: { readonly consistent: Effect.Effect<void> }) => Effect.Effect<void, E, R>) | undefined
+}
+
+/**
+ * The postmaster.
+ *
+ * **Example** (Registering a worker and waiting for it)
+ *
+ * ```ts
+ * import { BackgroundWorker, Postmaster } from "@effect-postmaster/core"
+ * import * as Effect from "effect/Effect"
+ *
+ * const Sweep = BackgroundWorker.make("sweep", { entry: { module: new URL("./sweep.ts", import.meta.url) } })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const postmaster = yield* Postmaster
+ *   const sweep = yield* postmaster.register(Sweep)
+ *   const pid = yield* sweep.waitForStartup
+ *   yield* Effect.logInfo(`sweep is process ${pid}`)
+ *   yield* sweep.waitForShutdown
+ * })
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Postmaster extends Context.Service<Postmaster, {
+  /**
+   * Registers a worker; it starts as soon as its start time has come
+   * (`RegisterDynamicBackgroundWorker`). Returns when the slot is taken, not
+   * when the worker runs.
+   */
+  readonly register: <Args extends BackgroundWorker.ArgsSchema>(
+    worker: BackgroundWorker.BackgroundWorker<Args>,
+    ...args: BackgroundWorker.ArgsInput<Args>
+  ) => Effect.Effect<WorkerHandle, RegistrationError, Args["EncodingServices"]>
+  /** The table as it is now (`pg_stat_activity`). */
+  readonly snapshot: Effect.Effect<PostmasterSnapshot>
+  /** The table as it is now, then once per turn that changed it. A reader more than 64 behind loses the oldest. */
+  readonly snapshots: Stream.Stream<PostmasterSnapshot>
+  /** What happens from now on. A reader more than 1,024 behind loses the oldest. Ends with the postmaster. */
+  readonly events: Stream.Stream<PostmasterEvent>
+  /** Passes a reload request on to every running worker (SIGHUP). */
+  readonly reload: Effect.Effect<void>
+  /** Asks for a shutdown and returns at once. A harsher mode overtakes a gentler one; a gentler one is ignored. */
+  readonly shutdown: (mode: ShutdownMode) => Effect.Effect<void>
+  /** Returns when no worker is left and the postmaster has ended; fails if that was not in good order. */
+  readonly awaitHalt: Effect.Effect<void, PostmasterDied>
+}>()("@effect-postmaster/core/Postmaster") {
+  /**
+   * Brings the postmaster up: registers the preloads, opens the table, runs the
+   * startup effect to its end.
+   *
+   * **Details**
+   *
+   * Fails with a preload's `RegistrationError` or the startup effect's error.
+   * Releasing the layer shuts down in the mode `PostmasterConfig.shutdownOnRelease`
+   * and returns when the last worker is gone. PostgreSQL: `PostmasterMain`.
+   */
+  static readonly layer = <E = never, R = never>(
+    options?: Options<E, R>
+  ): Layer.Layer<Postmaster, E | RegistrationError, Spawner | PostmasterConfig | Exclude<R, Scope.Scope>> =>
+    Layer.effect(Postmaster, make(options))
+}
+
+const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefined) {
+  const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
+  const { shutdownOnRelease } = yield* PostmasterConfig
+  const loop = yield* Loop.make((phase) =>
+    options?.startup === undefined
+      ? Effect.void
+      : Effect.provideContext(Effect.scoped(options.startup(phase)), context)
+  )
+  const shutdown = (mode: ShutdownMode) => loop.tell({ _tag: "ShutdownRequested", mode })
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt))
+  )
+
+  for (const { registration } of options?.preload ?? []) {
+    yield* loop.register(yield* registration, "Preload")
+  }
+  // What fails here is the startup effect, with its own error.
+  yield* loop.open as Effect.Effect<void, E>
+
+  const register = Effect.fn("Postmaster.register")(function*<Args extends BackgroundWorker.ArgsSchema>(
+    worker: BackgroundWorker.BackgroundWorker<Args>,
+    args: Args["Type"] | undefined
+  ) {
+    yield* loop.ensureOpen(worker.name)
+    const watch = yield* loop.register(yield* BackgroundWorker.toRegistration(worker, args), "Application")
+    return Watch.toHandle(watch, loop.tell({ _tag: "TerminateRequested", ref: watch.ref }))
+  })
+
+  return Postmaster.of({
+    register: (worker, ...args) => register(worker, args[0]),
+    snapshot: loop.snapshot,
+    snapshots: loop.snapshots,
+    events: loop.events,
+    reload: loop.tell({ _tag: "ReloadRequested" }),
+    shutdown,
+    awaitHalt: loop.awaitHalt
+  })
+})

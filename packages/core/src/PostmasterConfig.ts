@@ -1,0 +1,151 @@
+/**
+ * Decides the postmaster's settings: their names, units, defaults and bounds.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { ShutdownMode } from "./Phase.ts"
+
+const Count = Schema.Natural
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const Wait = Schema.Duration.check(
+  Schema.makeFilter((duration: Duration.Duration) =>
+    Duration.isNegative(duration) ? "a duration of zero or more" : undefined
+  )
+)
+
+/**
+ * Schema of the settings.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Settings = Schema.Struct({
+  /** How many slots the table has. Default 8, fixed for the postmaster's life (`max_worker_processes`). */
+  maxWorkers: Count,
+  /** How many workers of a class may be registered at once. Default `{ parallel: 8 }` (`max_parallel_workers`). */
+  classLimits: Schema.Record(Schema.String, Count),
+  /** How long SIGQUIT may be ignored before SIGKILL. Default 5 seconds (`SIGKILL_CHILDREN_AFTER_SECS`). */
+  killAfter: Wait,
+  /** How long SIGTERM may be ignored before SIGKILL, unless the worker says otherwise. Default 30 seconds; may be infinite. */
+  stopTimeout: Wait,
+  /** How many workers are born in one turn at most. Default 100 (`MAX_BGWORKERS_TO_LAUNCH`). */
+  maxLaunchesPerTurn: Positive,
+  /** Whether attached workers start again after a crash, or the postmaster gives up. Default true (`restart_after_crash`). */
+  restartAfterCrash: Schema.Boolean,
+  /** How the postmaster shuts down when its layer is released. Default `"Fast"`. */
+  shutdownOnRelease: ShutdownMode
+})
+
+/**
+ * The settings.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings extends Schema.Schema.Type<typeof Settings> {}
+
+/**
+ * What may be given in place of the defaults; durations in any form Effect reads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Partial<Omit<Settings, "killAfter" | "stopTimeout">> {
+  readonly killAfter?: Duration.Input | undefined
+  readonly stopTimeout?: Duration.Input | undefined
+}
+
+const defaults: Settings = {
+  maxWorkers: 8,
+  classLimits: { parallel: 8 },
+  killAfter: Duration.seconds(5),
+  stopTimeout: Duration.seconds(30),
+  maxLaunchesPerTurn: 100,
+  restartAfterCrash: true,
+  shutdownOnRelease: "Fast"
+}
+
+const decode = Schema.decodeUnknownEffect(Settings)
+
+const merge = (base: Settings, options: Options | undefined): Effect.Effect<Settings> =>
+  decode({
+    ...base,
+    ...options,
+    killAfter: options?.killAfter === undefined ? base.killAfter : Duration.fromInputUnsafe(options.killAfter),
+    stopTimeout: options?.stopTimeout === undefined ? base.stopTimeout : Duration.fromInputUnsafe(options.stopTimeout)
+  }).pipe(
+    // A setting written in the program is the programmer's own; from outside it is a ConfigError.
+    Effect.mapError((error) => new Error(`invalid PostmasterConfig: ${error.message}`)),
+    Effect.orDie
+  )
+
+const config: Config.Config<Settings> = Config.all({
+  maxWorkers: Config.schema(Count, "maxWorkers").pipe(Config.withDefault(defaults.maxWorkers)),
+  classLimits: Config.Record(Schema.String, Schema.FiniteFromString.pipe(Schema.decodeTo(Count)), "classLimits").pipe(
+    Config.withDefault(defaults.classLimits)
+  ),
+  killAfter: Config.Duration("killAfter").pipe(Config.withDefault(defaults.killAfter)),
+  stopTimeout: Config.Duration("stopTimeout").pipe(Config.withDefault(defaults.stopTimeout)),
+  maxLaunchesPerTurn: Config.schema(Positive, "maxLaunchesPerTurn").pipe(
+    Config.withDefault(defaults.maxLaunchesPerTurn)
+  ),
+  restartAfterCrash: Config.Boolean("restartAfterCrash").pipe(Config.withDefault(defaults.restartAfterCrash)),
+  shutdownOnRelease: Config.schema(ShutdownMode, "shutdownOnRelease").pipe(
+    Config.withDefault(defaults.shutdownOnRelease)
+  )
+})
+
+/**
+ * The postmaster's settings.
+ *
+ * **Example** (Four slots)
+ *
+ * ```ts
+ * import { PostmasterConfig } from "@effect-postmaster/core"
+ *
+ * export const Settings = PostmasterConfig.layer({ maxWorkers: 4, stopTimeout: "10 seconds" })
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class PostmasterConfig extends Context.Service<PostmasterConfig, Settings>()(
+  "@effect-postmaster/core/PostmasterConfig"
+) {
+  /** The value of every setting that is not given. */
+  static readonly defaults: Settings = defaults
+
+  /** Describes how to load the settings with `Config`, on top of the defaults. */
+  static readonly config: Config.Config<Settings> = config
+
+  /**
+   * Provides the defaults with `options` laid over them. A value out of bounds
+   * is a defect that names the setting.
+   */
+  static readonly layer = (options?: Options): Layer.Layer<PostmasterConfig> =>
+    Layer.effect(PostmasterConfig, merge(defaults, options))
+
+  /**
+   * Loads the settings from environment variables in constant case under the
+   * prefix `POSTMASTER_` (`POSTMASTER_MAX_WORKERS`, `POSTMASTER_STOP_TIMEOUT`,
+   * …), and lays `options` over them.
+   */
+  static readonly layerFromEnv = (options?: Options): Layer.Layer<PostmasterConfig, Config.ConfigError> =>
+    Layer.effect(
+      PostmasterConfig,
+      config.pipe(
+        Effect.provideService(
+          ConfigProvider.ConfigProvider,
+          ConfigProvider.fromEnv().pipe(ConfigProvider.nested("postmaster"), ConfigProvider.constantCase)
+        ),
+        Effect.flatMap((settings) => merge(settings, options))
+      )
+    )
+}

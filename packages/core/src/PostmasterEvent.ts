@@ -1,0 +1,170 @@
+/**
+ * Decides what the postmaster tells people: which events there are, and the
+ * log line of each with its level. Words and levels are PostgreSQL's where
+ * PostgreSQL has the event.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { ExitStatus, format, Verdict } from "./ExitStatus.ts"
+import { Pid, SlotRef } from "./Identity.ts"
+import { Phase, ShutdownMode } from "./Phase.ts"
+import { SpawnError } from "./SpawnError.ts"
+import { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
+
+/**
+ * Schema of the reasons a registration ends.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const UnregisterReason = Schema.Literals(["Done", "NeverRestarts", "Terminated", "ShuttingDown", "Crash"])
+
+/**
+ * Why a registration ended: its work is done, it failed and never restarts, it
+ * was terminated, the postmaster shuts down, or a crash of the attached workers
+ * took it along.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type UnregisterReason = typeof UnregisterReason.Type
+
+const worker = { ref: SlotRef, name: Schema.String, type: Schema.String }
+
+/**
+ * Schema of a `PostmasterEvent`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const PostmasterEvent = Schema.TaggedUnion({
+  Registered: worker,
+  Unregistered: { ...worker, reason: UnregisterReason },
+  Starting: worker,
+  Started: { ...worker, pid: Pid },
+  Ready: { ...worker, pid: Pid },
+  /** A birth failed; `nextStartInMillis` is absent if there will be no other. */
+  NotStarted: { ...worker, error: SpawnError, nextStartInMillis: Schema.optionalKey(Schema.Finite) },
+  SignalSent: { ...worker, pid: Pid, signal: WorkerSignal, target: SignalTarget },
+  /** A life ended; `nextStartInMillis` is absent if there will be no other, or none before recovery. */
+  Exited: {
+    ...worker,
+    pid: Pid,
+    status: ExitStatus,
+    verdict: Verdict,
+    /** The signal by which the postmaster had asked it to end. */
+    told: Schema.optionalKey(WorkerSignal),
+    nextStartInMillis: Schema.optionalKey(Schema.Finite)
+  },
+  PhaseReached: { phase: Phase },
+  ReloadRequested: {},
+  ShutdownRequested: { mode: ShutdownMode },
+  /** An attached worker crashed; every other attached worker is stopped. */
+  CrashDetected: worker,
+  /** A deadline has passed; whoever is left is killed. */
+  KillIssued: {},
+  /** The crash group is empty; its shared state is rebuilt after `delayMillis`. */
+  Reinitializing: { delayMillis: Schema.Finite },
+  Halted: { abnormal: Schema.Boolean, detail: Schema.optionalKey(Schema.String) }
+})
+
+/**
+ * What happened, as an onlooker sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PostmasterEvent = typeof PostmasterEvent.Type
+
+/**
+ * One line of the log.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LogLine {
+  readonly level: "Debug" | "Info" | "Warn" | "Error"
+  readonly message: string
+}
+
+const debug = (message: string): LogLine => ({ level: "Debug", message })
+const info = (message: string): LogLine => ({ level: "Info", message })
+const warn = (message: string): LogLine => ({ level: "Warn", message })
+
+const again = (millis: number | undefined): string => millis === undefined ? "" : `; next start in ${millis} ms`
+
+const shutdownWords: { readonly [K in ShutdownMode]: string } = {
+  Smart: "received smart shutdown request",
+  Fast: "received fast shutdown request",
+  Immediate: "received immediate shutdown request"
+}
+
+const phaseLine = (phase: Phase): LogLine => {
+  switch (phase) {
+    case "Consistent":
+      return info("postmaster is ready to run workers that need a consistent state")
+    case "Run":
+      return info("postmaster is ready to run workers")
+    case "Init":
+    case "Startup":
+    case "Waiting":
+    case "Halted":
+      return debug(`updating phase to ${phase}`)
+  }
+}
+
+/**
+ * Writes an event as a line of the log. PostgreSQL's `DEBUG1` is `Debug`, its
+ * `LOG` is `Info`.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const logLine = (event: PostmasterEvent): LogLine => {
+  switch (event._tag) {
+    case "Registered":
+      return debug(`registering background worker "${event.name}"`)
+    case "Unregistered":
+      return debug(`unregistering background worker "${event.name}" (${event.reason})`)
+    case "Starting":
+      return debug(`starting background worker process "${event.name}"`)
+    case "Started":
+      return debug(`background worker "${event.type}" (PID ${event.pid}) started`)
+    case "Ready":
+      return debug(`background worker "${event.type}" (PID ${event.pid}) is ready`)
+    case "NotStarted":
+      return warn(`${event.error.message}${again(event.nextStartInMillis)}`)
+    case "SignalSent":
+      return event.signal === "SIGKILL"
+        ? warn(`background worker "${event.type}" (PID ${event.pid}) did not stop in time; sent SIGKILL`)
+        : debug(`sent ${event.signal} to background worker "${event.type}" (PID ${event.pid})`)
+    case "Exited": {
+      const message = `background worker "${event.type}" (PID ${event.pid}) ${format(event.status)}` +
+        again(event.nextStartInMillis)
+      // Those who die of the postmaster's own SIGQUIT or SIGKILL are no news.
+      const expected = event.verdict === "Done" || event.told === "SIGQUIT" || event.told === "SIGKILL"
+      return expected ? debug(message) : event.verdict === "Failed" ? info(message) : warn(message)
+    }
+    case "PhaseReached":
+      return phaseLine(event.phase)
+    case "ReloadRequested":
+      return info("received reload request")
+    case "ShutdownRequested":
+      return info(shutdownWords[event.mode])
+    case "CrashDetected":
+      return warn(`background worker "${event.type}" crashed; terminating any other attached workers`)
+    case "KillIssued":
+      return warn("issuing SIGKILL to recalcitrant children")
+    case "Reinitializing":
+      return warn(
+        event.delayMillis > 0
+          ? `all attached workers terminated; reinitializing in ${event.delayMillis} ms`
+          : "all attached workers terminated; reinitializing"
+      )
+    case "Halted":
+      return event.abnormal
+        ? { level: "Error", message: `abnormal postmaster shutdown${event.detail ? `: ${event.detail}` : ""}` }
+        : info("postmaster is shut down")
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Decides what may occupy a slot: the data of a registration, and the checks it
+ * must pass, in PostgreSQL's order.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { nameProblem } from "./Identity.ts"
+import { StartTime } from "./Phase.ts"
+import {
+  DatabaseNotReady,
+  InvalidInterval,
+  InvalidName,
+  ParallelRestart,
+  type RegistrationErrorReason,
+  SharedMemoryRequired
+} from "./RegistrationError.ts"
+import { isJob, maxDelayMillis, Restart } from "./Restart.ts"
+
+/**
+ * Schema of a worker's flags.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Flag = Schema.Literals(["SharedMemory", "DatabaseConnection"])
+
+/**
+ * What a worker asks for.
+ *
+ * **Details**
+ *
+ * - `SharedMemory` (`BGWORKER_SHMEM_ACCESS`): the worker is *attached*. It
+ *   shares the postmaster's shared state and therefore its crash group: if it
+ *   crashes, all attached workers are stopped and started again.
+ * - `DatabaseConnection` (`BGWORKER_BACKEND_DATABASE_CONNECTION`): needs
+ *   `SharedMemory`, and a start time after `PostmasterStart`.
+ *
+ * A worker without flags is *isolated*: its crash is its own affair.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Flag = typeof Flag.Type
+
+/**
+ * Schema of an entry: the module and the export that hold a worker's `main`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Entry = Schema.Struct({
+  module: Schema.String,
+  export: Schema.String
+})
+
+/**
+ * Where a worker's `main` is found (`bgw_library_name`, `bgw_function_name`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry extends Schema.Schema.Type<typeof Entry> {}
+
+/**
+ * Schema of a `Registration`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Registration = Schema.Struct({
+  name: Schema.String,
+  type: Schema.String,
+  entry: Entry,
+  /** The arguments in their JSON form (`bgw_main_arg`, `bgw_extra`). */
+  args: Schema.Json,
+  flags: Schema.Array(Flag),
+  class: Schema.optionalKey(Schema.String),
+  startTime: StartTime,
+  restart: Restart,
+  /** How long SIGTERM may be ignored, in milliseconds; absent: `PostmasterConfig.stopTimeout`. */
+  stopTimeoutMillis: Schema.optionalKey(Schema.Number)
+})
+
+/**
+ * What occupies a slot (PostgreSQL: `BackgroundWorker`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Registration extends Schema.Schema.Type<typeof Registration> {}
+
+/**
+ * Schema of who registers a worker.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Registrant = Schema.Literals(["Preload", "Application"])
+
+/**
+ * Who registers a worker: the list of preloads before the table is opened
+ * (`RegisterBackgroundWorker`), or the running application
+ * (`RegisterDynamicBackgroundWorker`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Registrant = typeof Registrant.Type
+
+/**
+ * Returns `true` for a worker of the crash group.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isAttached = (self: Registration): boolean => self.flags.includes("SharedMemory")
+
+const checkName = (
+  self: Registration,
+  field: "name" | "type"
+): RegistrationErrorReason | undefined => {
+  const value = self[field]
+  const detail = nameProblem(value)
+  return detail === undefined ? undefined : new InvalidName({ worker: self.name, field, value, detail })
+}
+
+const checkRestart = (self: Registration): RegistrationErrorReason | undefined => {
+  if (self.restart._tag === "Never") return undefined
+  const delay = self.restart.delayMillis
+  if (delay >= 0 && delay <= maxDelayMillis) return undefined
+  return new InvalidInterval({
+    worker: self.name,
+    field: "restart interval",
+    value: `${delay} ms`,
+    detail: `it must be between 0 and ${maxDelayMillis} ms`
+  })
+}
+
+const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefined => {
+  const timeout = self.stopTimeoutMillis
+  if (timeout === undefined || timeout >= 0) return undefined
+  return new InvalidInterval({
+    worker: self.name,
+    field: "stop timeout",
+    value: `${timeout} ms`,
+    detail: "it must be 0 ms or more, or infinite"
+  })
+}
+
+/**
+ * Checks a registration and returns the first reason to refuse it, or
+ * `undefined` (PostgreSQL: `SanityCheckBackgroundWorker`).
+ *
+ * **Details**
+ *
+ * The order is fixed: name and type, database without shared memory, database
+ * at postmaster start, restart interval, stop timeout, parallel with restart.
+ *
+ * @category validation
+ * @since 0.1.0
+ */
+export const sanityCheck = (self: Registration): RegistrationErrorReason | undefined => {
+  const invalidName = checkName(self, "name") ?? checkName(self, "type")
+  if (invalidName !== undefined) return invalidName
+  if (self.flags.includes("DatabaseConnection")) {
+    if (!isAttached(self)) return new SharedMemoryRequired({ worker: self.name })
+    if (self.startTime === "PostmasterStart") return new DatabaseNotReady({ worker: self.name })
+  }
+  const invalidInterval = checkRestart(self) ?? checkStopTimeout(self)
+  if (invalidInterval !== undefined) return invalidInterval
+  if (self.class === "parallel" && !isJob(self.restart)) return new ParallelRestart({ worker: self.name })
+  return undefined
+}

@@ -1,0 +1,248 @@
+/**
+ * Decides how a registration can be refused.
+ *
+ * `RegistrationError` wraps a tagged `reason`; recover from one reason with
+ * `Effect.catchReason`. Every message names the worker and the value that is
+ * wrong. A refused registration has taken no slot and changed no generation.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { SlotRef } from "./Identity.ts"
+import { Phase } from "./Phase.ts"
+
+/**
+ * The postmaster takes no registrations: its table does not exist yet, it has
+ * halted, or a preload came too late.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotAccepting extends Schema.TaggedError<NotAccepting>(
+  "@effect-postmaster/core/RegistrationError/NotAccepting"
+)("NotAccepting", {
+  worker: Schema.String,
+  phase: Phase,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `cannot register background worker "${this.worker}" in phase ${this.phase}: ${this.detail}`
+  }
+}
+
+/**
+ * The worker's name or type is empty, longer than 95 bytes, or not printable.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidName extends Schema.TaggedError<InvalidName>(
+  "@effect-postmaster/core/RegistrationError/InvalidName"
+)("InvalidName", {
+  worker: Schema.String,
+  field: Schema.Literals(["name", "type"]),
+  value: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": invalid ${this.field} ${JSON.stringify(this.value)}, ${this.detail}`
+  }
+}
+
+/**
+ * `DatabaseConnection` was asked for without `SharedMemory`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SharedMemoryRequired extends Schema.TaggedError<SharedMemoryRequired>(
+  "@effect-postmaster/core/RegistrationError/SharedMemoryRequired"
+)("SharedMemoryRequired", {
+  worker: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": must attach to shared memory in order to request a database connection`
+  }
+}
+
+/**
+ * `DatabaseConnection` was asked for with start time `PostmasterStart`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>(
+  "@effect-postmaster/core/RegistrationError/DatabaseNotReady"
+)("DatabaseNotReady", {
+  worker: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": cannot request database access if starting at postmaster start`
+  }
+}
+
+/**
+ * The restart interval or the stop timeout is not a duration that can be waited
+ * for.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidInterval extends Schema.TaggedError<InvalidInterval>(
+  "@effect-postmaster/core/RegistrationError/InvalidInterval"
+)("InvalidInterval", {
+  worker: Schema.String,
+  field: Schema.Literals(["restart interval", "stop timeout"]),
+  value: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": invalid ${this.field} ${this.value}, ${this.detail}`
+  }
+}
+
+/**
+ * A worker of class `"parallel"` asked to be restarted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ParallelRestart extends Schema.TaggedError<ParallelRestart>(
+  "@effect-postmaster/core/RegistrationError/ParallelRestart"
+)("ParallelRestart", {
+  worker: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": parallel workers may not be configured for restart`
+  }
+}
+
+/**
+ * The arguments do not fit the worker's `args` schema.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidArguments extends Schema.TaggedError<InvalidArguments>(
+  "@effect-postmaster/core/RegistrationError/InvalidArguments"
+)("InvalidArguments", {
+  worker: Schema.String,
+  value: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": invalid arguments ${this.value}: ${this.detail}`
+  }
+}
+
+/**
+ * As many workers of the class are registered as its limit allows.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ClassLimitReached extends Schema.TaggedError<ClassLimitReached>(
+  "@effect-postmaster/core/RegistrationError/ClassLimitReached"
+)("ClassLimitReached", {
+  worker: Schema.String,
+  class: Schema.String,
+  limit: Schema.Natural
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": class "${this.class}" has reached its limit of ${this.limit}`
+  }
+}
+
+/**
+ * Schema of one line of `SlotsExhausted.occupants`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Occupant = Schema.Struct({
+  ref: SlotRef,
+  name: Schema.String,
+  state: Schema.String
+})
+
+/**
+ * Who holds a slot, and what it is doing there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Occupant extends Schema.Schema.Type<typeof Occupant> {}
+
+const maxNamed = 8
+
+/**
+ * Every slot is taken. `occupants` tells by whom (the first 64 slots).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
+  "@effect-postmaster/core/RegistrationError/SlotsExhausted"
+)("SlotsExhausted", {
+  worker: Schema.String,
+  maxWorkers: Schema.Natural,
+  occupants: Schema.Array(Occupant)
+}) {
+  override get message(): string {
+    const named = this.occupants.slice(0, maxNamed).map((_) => `"${_.name}" (slot ${_.ref.slot}, ${_.state})`)
+    const more = this.maxWorkers - named.length
+    return `background worker "${this.worker}": all ${this.maxWorkers} slots are taken` +
+      (named.length === 0 ? "" : `, by ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`) +
+      `; consider a larger PostmasterConfig.maxWorkers`
+  }
+}
+
+/**
+ * Schema of the reasons a registration can be refused.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RegistrationErrorReason = Schema.Union([
+  NotAccepting,
+  InvalidName,
+  SharedMemoryRequired,
+  DatabaseNotReady,
+  InvalidInterval,
+  ParallelRestart,
+  InvalidArguments,
+  ClassLimitReached,
+  SlotsExhausted
+])
+
+/**
+ * Why a registration was refused.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type RegistrationErrorReason = typeof RegistrationErrorReason.Type
+
+/**
+ * A registration was refused.
+ *
+ * **Details**
+ *
+ * The checks run in PostgreSQL's order and the first that fails is the one
+ * reported: `NotAccepting`, `InvalidName`, `SharedMemoryRequired`,
+ * `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`,
+ * `ClassLimitReached`, `SlotsExhausted` (`SanityCheckBackgroundWorker`, then
+ * `RegisterDynamicBackgroundWorker`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RegistrationError extends Schema.TaggedError<RegistrationError>(
+  "@effect-postmaster/core/RegistrationError/RegistrationError"
+)("RegistrationError", {
+  reason: RegistrationErrorReason
+}) {
+  override get message(): string {
+    return this.reason.message
+  }
+}

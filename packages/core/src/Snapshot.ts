@@ -1,0 +1,88 @@
+/**
+ * Decides what onlookers see of the table (PostgreSQL: `pg_stat_activity`).
+ * A snapshot is plain data: it can be sent, stored and compared.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { ExitStatus } from "./ExitStatus.ts"
+import { Pid, SlotRef } from "./Identity.ts"
+import { Phase, ShutdownMode, StartTime } from "./Phase.ts"
+
+/**
+ * Schema of what a slot's worker is doing.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const WorkerState = Schema.Literals(["Waiting", "Starting", "Started", "Ready", "Stopping", "Resting"])
+
+/**
+ * What a worker is doing: waiting for its phase or its turn, being born, born,
+ * at work, told to stop, or resting until its restart is due.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type WorkerState = typeof WorkerState.Type
+
+/**
+ * Schema of a `WorkerSnapshot`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const WorkerSnapshot = Schema.Struct({
+  ref: SlotRef,
+  name: Schema.String,
+  type: Schema.String,
+  class: Schema.optionalKey(Schema.String),
+  attached: Schema.Boolean,
+  startTime: StartTime,
+  state: WorkerState,
+  pid: Schema.optionalKey(Pid),
+  /** How many lives have begun after the first. */
+  restarts: Schema.Natural,
+  /** Milliseconds since the epoch. */
+  registeredAt: Schema.Finite,
+  /** When the present life began, in milliseconds since the epoch. */
+  startedAt: Schema.optionalKey(Schema.Finite),
+  /** When the next life may begin, in milliseconds since the epoch. */
+  nextStartAt: Schema.optionalKey(Schema.Finite),
+  lastExit: Schema.optionalKey(ExitStatus)
+})
+
+/**
+ * One worker as onlookers see it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WorkerSnapshot extends Schema.Schema.Type<typeof WorkerSnapshot> {}
+
+/**
+ * Schema of a `PostmasterSnapshot`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const PostmasterSnapshot = Schema.Struct({
+  phase: Phase,
+  shutdown: Schema.optionalKey(ShutdownMode),
+  /** True between a crash of the attached workers and the end of recovery (`FatalError`). */
+  recovering: Schema.Boolean,
+  /** When the shared state will be rebuilt, if that is being held back, in milliseconds since the epoch. */
+  reinitializeAt: Schema.optionalKey(Schema.Finite),
+  maxWorkers: Schema.Natural,
+  freeSlots: Schema.Natural,
+  /** In the order of their slots. */
+  workers: Schema.Array(WorkerSnapshot)
+})
+
+/**
+ * The whole table at one moment.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PostmasterSnapshot extends Schema.Schema.Type<typeof PostmasterSnapshot> {}

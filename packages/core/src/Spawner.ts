@@ -1,0 +1,101 @@
+/**
+ * Decides what it means to bear a worker: the contract between the postmaster
+ * and whatever makes processes, threads or fibers.
+ *
+ * The contract lies under the loop; implementations stand beside the core
+ * (`SpawnerFiber`, `TestSpawner`, `NodeSpawner`), and only applications import
+ * them.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { ExitStatus } from "./ExitStatus.ts"
+import { type Pid, SlotRef } from "./Identity.ts"
+import { Registration } from "./Registration.ts"
+import type { SpawnError } from "./SpawnError.ts"
+import type { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
+
+/**
+ * Schema of a `Launch`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Launch = Schema.Struct({
+  ref: SlotRef,
+  registration: Registration
+})
+
+/**
+ * The order to bear a worker.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Launch extends Schema.Schema.Type<typeof Launch> {}
+
+/**
+ * Schema of what a child reports between its birth and its end.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ChildReport = Schema.Literals(["Ready", "Attached", "Detached"])
+
+/**
+ * What a child reports between its birth and its end: it is at work, it has
+ * joined the shared state, it has left it in good order. Each at most once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ChildReport = typeof ChildReport.Type
+
+/**
+ * One life of a worker, held by the scope it was born in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Child {
+  readonly pid: Pid
+  /**
+   * Delivers a signal and returns at once; the answer, if there is one, is an
+   * exit. Harmless after the end. Never waits for the worker.
+   */
+  readonly signal: (signal: WorkerSignal, target: SignalTarget) => Effect.Effect<void>
+  /** How it ended. Resolves exactly once and never fails. */
+  readonly exit: Effect.Effect<ExitStatus>
+}
+
+/**
+ * Bears workers.
+ *
+ * **Details**
+ *
+ * What an implementation owes:
+ *
+ * - `spawn` returns when the child exists and its pid is known, or fails with a
+ *   `SpawnError`. It ends in bounded time, and it decides nothing: restarting
+ *   is the postmaster's affair.
+ * - What the child reports is passed to `report`, in order, each at most once,
+ *   and never after `exit` has resolved. `report` returns at once.
+ * - `exit` resolves, whatever the child does.
+ * - A signal that arrives before the child listens is not lost.
+ * - Closing the scope ends the child and everything it has started, and returns
+ *   when they are gone. After `exit` it only sweeps up what is left.
+ * - What a child sends is decoded before it is believed; a child that sends
+ *   nonsense is ended and reported as `Lost`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Spawner extends Context.Service<Spawner, {
+  readonly spawn: (
+    launch: Launch,
+    report: (report: ChildReport) => void
+  ) => Effect.Effect<Child, SpawnError, Scope.Scope>
+}>()("@effect-postmaster/core/Spawner") {}

@@ -1,0 +1,37 @@
+/**
+ * Decides what a worker is given: who it is, and how the postmaster reaches it.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { SlotRef, WorkerName } from "./Identity.ts"
+
+/**
+ * The service inside a worker, the same in a process and in a fiber.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class WorkerContext extends Context.Service<WorkerContext, {
+  /** The worker's name (`bgw_name`). */
+  readonly name: WorkerName
+  /** The worker's slot and generation. */
+  readonly ref: SlotRef
+  /**
+   * Says that the worker is at work. Done by itself when `main` begins, unless
+   * `main` was made with `ready: "Manual"`. Saying it twice is harmless.
+   */
+  readonly ready: Effect.Effect<void>
+  /** PostgreSQL's latch: `set` (also by SIGUSR1) ends the present or next `wait`; `reset` closes it again. */
+  readonly latch: {
+    readonly wait: Effect.Effect<void>
+    readonly set: Effect.Effect<void>
+    readonly reset: Effect.Effect<void>
+  }
+  /** One element per reload request (SIGHUP). Requests nobody has read yet count as one. */
+  readonly reloads: Stream.Stream<void>
+  /** Returns when the postmaster is gone. The worker ends by itself then, whether this is used or not. */
+  readonly postmasterDeath: Effect.Effect<void>
+}>()("@effect-postmaster/core/WorkerContext") {}

@@ -1,0 +1,316 @@
+/**
+ * The only fiber that acts on the machine's orders, and the only code that
+ * knows children.
+ *
+ *     mailbox --> step --> perform --> children, callers, holders, onlookers
+ *        ^                                 |
+ *        +---------------------------------+
+ *
+ * One turn per fact, to its end. Nothing in a turn waits for a worker: a birth
+ * is begun in a fiber of its own that reports and decides nothing, a signal is
+ * delivered and returns, a notification is a function call. A failed order
+ * comes back as a fact.
+ *
+ * Ownership: children live in `childScope`. It closes after the machine has
+ * halted; if the loop itself dies, it closes at once, so that no process
+ * outlives its postmaster.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import { lost } from "../ExitStatus.ts"
+import { PostmasterDied } from "../HandleError.ts"
+import type { SlotRef } from "../Identity.ts"
+import { overtakes } from "../Phase.ts"
+import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
+import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
+import type { Registrant, Registration } from "../Registration.ts"
+import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
+import type { PostmasterSnapshot } from "../Snapshot.ts"
+import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
+import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.ts"
+import * as Hub from "./hub.ts"
+import * as Machine from "./machine.ts"
+import * as Watch from "./watch.ts"
+
+export interface Loop {
+  /** Registers a worker; the answer comes within a turn, interruption or not. */
+  readonly register: (registration: Registration, registrant: Registrant) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** Fails when there is nobody left to register with. */
+  readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
+  /** Puts a fact into the mailbox. */
+  readonly tell: (input: Machine.Input) => Effect.Effect<void>
+  readonly snapshot: Effect.Effect<PostmasterSnapshot>
+  readonly snapshots: Stream.Stream<PostmasterSnapshot>
+  readonly events: Stream.Stream<PostmasterEvent>
+  /** Opens the table, runs the startup effect, and returns when phase Run is reached or the postmaster has halted. */
+  readonly open: Effect.Effect<void, unknown>
+  readonly awaitHalt: Effect.Effect<void, PostmasterDied>
+}
+
+/** The startup process: given a way to say that things are consistent. */
+export type Startup = (phase: { readonly consistent: Effect.Effect<void> }) => Effect.Effect<void, unknown>
+
+const maxUnreadEvents = 1024
+const maxUnreadSnapshots = 64
+
+export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | PostmasterConfig | Scope.Scope> = Effect
+  .fnUntraced(function*(startup: Startup) {
+    const spawner = yield* Spawner
+    const settings = yield* PostmasterConfig
+    const scope = yield* Effect.scope
+    const clock = yield* Clock.Clock
+
+    const state = Machine.make(toMachineSettings(settings))
+    const mailbox = yield* Queue.unbounded<Machine.Input>()
+    const events = yield* Hub.make<PostmasterEvent>(maxUnreadEvents)
+    const snapshots = yield* Hub.make<PostmasterSnapshot>(maxUnreadSnapshots)
+    const opened = Deferred.makeUnsafe<void, unknown>()
+    const halted = Deferred.makeUnsafe<void, PostmasterDied>()
+
+    const requests = new Map<number, Request>()
+    const watches = new Map<number, Watch.Watch>()
+    const children = new Map<number, Child>()
+    let lastRequest = 0
+    let closed = false
+
+    // Released in the reverse order: the loop, then the children, then the fibers of startup and alarm.
+    const startupFiber = yield* FiberHandle.make<void>()
+    const alarm = yield* FiberHandle.make<void>()
+    const childScope = yield* Scope.fork(scope)
+
+    const monotonic = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+    const tell = (input: Machine.Input): void => {
+      Queue.offerUnsafe(mailbox, input)
+    }
+    const snapshot = (): PostmasterSnapshot => Machine.snapshot(state, clock.currentTimeMillisUnsafe() - monotonic())
+
+    /** One life: reports its birth, what it says and its death, in this order, and decides nothing. */
+    const live = Effect.fnUntraced(function*(launch: Launch) {
+      const { ref } = launch
+      let born = false
+      const early: Array<ChildReport> = []
+      const report = (report: ChildReport): void => {
+        if (born) tell(fromReport(ref, report))
+        else early.push(report)
+      }
+      const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
+        const child = yield* spawner.spawn(launch, report)
+        children.set(ref.slot, child)
+        tell({ _tag: "ChildStarted", ref, pid: child.pid })
+        born = true
+        early.forEach(report)
+        return yield* child.exit
+      })))
+      // The scope has closed: whatever the child had started is gone, too.
+      children.delete(ref.slot)
+      if (Exit.isSuccess(exit)) return tell({ _tag: "ChildExited", ref, status: exit.value })
+      const detail = Cause.pretty(exit.cause)
+      if (born) return tell({ _tag: "ChildExited", ref, status: lost(`its spawner failed: ${detail}`) })
+      const failure = exit.cause.reasons.find(Cause.isFailReason)
+      const error = failure?.error ??
+        new SpawnError({ reason: new ProcessNotStarted({ worker: launch.registration.name, detail }) })
+      tell({ _tag: "ChildNotStarted", ref, error })
+    })
+
+    const runStartup = Effect.fnUntraced(function*(run: number) {
+      const exit = yield* Effect.exit(startup({
+        consistent: Effect.sync(() => tell({ _tag: "PhaseReached", phase: "Consistent", run }))
+      }))
+      if (Exit.isSuccess(exit)) return tell({ _tag: "PhaseReached", phase: "Run", run })
+      if (Cause.hasInterruptsOnly(exit.cause)) return
+      tell({ _tag: "StartupFailed", run, detail: Cause.pretty(exit.cause) })
+      Deferred.doneUnsafe(opened, exit)
+    })
+
+    /** Callers and holders to be resumed. They are other people's code, so none of it runs inside a turn. */
+    const answers: Array<() => void> = []
+
+    const perform = (action: Machine.Action): Effect.Effect<unknown> | void => {
+      switch (action._tag) {
+        case "Spawn":
+          return Effect.forkIn(live(action.launch), childScope, { startImmediately: true })
+        case "Signal":
+          return children.get(action.ref.slot)?.signal(action.signal, action.target)
+        case "Reply": {
+          const request = requests.get(action.request)!
+          requests.delete(action.request)
+          const watch = Watch.make(request.name, action.ref)
+          watches.set(action.ref.slot, watch)
+          answers.push(() => request.resume(Effect.succeed(watch)))
+          return
+        }
+        case "Reject": {
+          const request = requests.get(action.request)!
+          requests.delete(action.request)
+          answers.push(() => request.resume(Effect.fail(new RegistrationError({ reason: action.reason }))))
+          return
+        }
+        case "Notify": {
+          const watch = watches.get(action.ref.slot)!
+          if (action.gone) watches.delete(action.ref.slot)
+          Watch.update(watch, action.status, action.gone)
+          answers.push(() => Watch.tell(watch))
+          return
+        }
+        case "Reinitialize":
+          return FiberHandle.run(startupFiber, runStartup(action.run))
+        case "Publish":
+          Hub.publish(events, action.event)
+          if (action.event._tag === "PhaseReached" && action.event.phase === "Run") Deferred.doneUnsafe(opened, Exit.void)
+          return log(action.event)
+        case "Halt":
+          answers.push(() => conclude(action.abnormal ? new PostmasterDied({ detail: action.detail }) : undefined))
+          return
+      }
+    }
+
+    const turn = Effect.fnUntraced(function*(input: Machine.Input) {
+      const actions = Machine.step(state, input, monotonic())
+      let changed = false
+      for (const action of actions) {
+        const effect = perform(action)
+        if (effect !== undefined) yield* effect
+        changed ||= action._tag !== "Reject"
+      }
+      if (changed && snapshots.subscribers > 0) Hub.publish(snapshots, snapshot())
+      for (const answer of answers.splice(0)) answer()
+    })
+
+    let alarmAt: number | undefined
+    const wake = (): void => {
+      alarmAt = undefined
+      tell({ _tag: "Woke" })
+    }
+    /** There are no timers in the core: after each batch the state is asked when it wants to be woken. */
+    const setAlarm = Effect.fnUntraced(function*() {
+      const at = Machine.nextWakeAt(state)
+      if (at === alarmAt) return
+      alarmAt = at
+      if (at === undefined) return yield* FiberHandle.clear(alarm)
+      const wait = at - monotonic()
+      // At once means after what is already in the mailbox.
+      if (wait <= 0) return tell({ _tag: "Woke" })
+      yield* FiberHandle.run(alarm, Effect.andThen(Effect.sleep(wait), Effect.sync(wake)))
+    })
+
+    const main = Effect.gen(function*() {
+      while (state.phase !== "Halted") {
+        const batch = yield* Queue.takeAll(mailbox)
+        // An alarm that has rung is in this batch or was never set.
+        if (batch.some((input) => input._tag === "Woke")) alarmAt = undefined
+        for (const input of inOrder(batch)) {
+          if (!closed) yield* turn(input)
+        }
+        yield* setAlarm()
+      }
+    })
+
+    /** Ends every wait that is left. Whoever asks from now on is answered at the door. */
+    const conclude = (died: PostmasterDied | undefined): void => {
+      closed = true
+      for (const request of requests.values()) request.resume(Effect.fail(refusal(request.name)))
+      requests.clear()
+      for (const watch of watches.values()) {
+        Watch.die(watch, died ?? new PostmasterDied({ detail: "it has shut down" }))
+      }
+      watches.clear()
+      Hub.end(events)
+      Hub.publish(snapshots, snapshot())
+      Hub.end(snapshots)
+      Deferred.doneUnsafe(opened, Exit.void)
+      Deferred.doneUnsafe(halted, died === undefined ? Exit.void : Exit.fail(died))
+    }
+
+    const refusal = (worker: string): RegistrationError =>
+      new RegistrationError({
+        reason: new NotAccepting({ worker, phase: "Halted", detail: "the postmaster has halted" })
+      })
+
+    // A defect in the loop must not leave anybody waiting, nor any child alive.
+    const guarded = Effect.onExit(main, (exit) => {
+      if (Exit.isSuccess(exit)) return Effect.void
+      conclude(new PostmasterDied({ detail: Cause.pretty(exit.cause) }))
+      return Scope.close(childScope, Exit.void)
+    })
+    yield* Effect.forkIn(Effect.ignoreCause(guarded, { log: true }), scope, { startImmediately: true })
+
+    return {
+      register: (registration, registrant) =>
+        Effect.uninterruptible(Effect.callback<Watch.Watch, RegistrationError>((resume) => {
+          if (closed) return resume(Effect.fail(refusal(registration.name)))
+          const request = lastRequest++
+          requests.set(request, { name: registration.name, resume })
+          tell({ _tag: "RegisterRequested", request, registration, registrant })
+        })),
+      ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
+      tell: (input) => Effect.sync(() => tell(input)),
+      snapshot: Effect.sync(snapshot),
+      snapshots: Hub.stream(snapshots, () => [snapshot()]),
+      events: Hub.stream(events, () => []),
+      open: Effect.gen(function*() {
+        tell({ _tag: "PhaseReached", phase: "Startup", run: state.startupRun })
+        yield* FiberHandle.run(startupFiber, runStartup(state.startupRun))
+        yield* Deferred.await(opened)
+      }),
+      awaitHalt: Deferred.await(halted)
+    } satisfies Loop
+  })
+
+interface Request {
+  readonly name: string
+  readonly resume: (effect: Effect.Effect<Watch.Watch, RegistrationError>) => void
+}
+
+const toMachineSettings = (settings: Settings): Machine.Settings => ({
+  maxWorkers: settings.maxWorkers,
+  classLimits: settings.classLimits,
+  killAfter: Duration.toMillis(settings.killAfter),
+  stopTimeout: Duration.toMillis(settings.stopTimeout),
+  maxLaunchesPerTurn: settings.maxLaunchesPerTurn,
+  restartAfterCrash: settings.restartAfterCrash
+})
+
+const fromReport = (ref: SlotRef, report: ChildReport): Machine.Input => {
+  switch (report) {
+    case "Ready":
+      return { _tag: "ChildReady", ref }
+    case "Attached":
+      return { _tag: "ChildAttached", ref }
+    case "Detached":
+      return { _tag: "ChildDetached", ref }
+  }
+}
+
+/**
+ * Of what has come in together, shutdown requests are heard first, the harshest
+ * before the others, then reloads (`ServerLoop`'s fixed order); the rest in the
+ * order of its coming.
+ */
+const inOrder = (batch: ReadonlyArray<Machine.Input>): ReadonlyArray<Machine.Input> => {
+  if (!batch.some((input) => urgency(input) > 0)) return batch
+  return [...batch].sort((self, that) => {
+    if (self._tag === "ShutdownRequested" && that._tag === "ShutdownRequested") {
+      return overtakes(self.mode, that.mode) ? -1 : overtakes(that.mode, self.mode) ? 1 : 0
+    }
+    return urgency(that) - urgency(self)
+  })
+}
+
+const urgency = (input: Machine.Input): number =>
+  input._tag === "ShutdownRequested" ? 2 : input._tag === "ReloadRequested" ? 1 : 0
+
+const log = (event: PostmasterEvent): Effect.Effect<void> => {
+  const { level, message } = logLine(event)
+  const logged = Effect.logWithLevel(level)(message)
+  return "ref" in event
+    ? Effect.annotateLogs(logged, { worker: event.name, slot: event.ref.slot, generation: event.ref.generation })
+    : logged
+}

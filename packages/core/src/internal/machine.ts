@@ -1,0 +1,621 @@
+/**
+ * What the postmaster decides. `step` takes a fact and answers with orders; it
+ * has no clock, no fiber and no child, and reads nothing but its arguments.
+ *
+ *     facts  (past tense)   --> receive --> advance --> launch -->  orders (imperatives)
+ *     a caller asked            PostgreSQL: BackgroundWorkerStateChange, the reaper      spawn, signal
+ *     a child lived or died     PostmasterStateMachine                                   reply, notify
+ *     time has passed           maybe_start_bgworkers                                    publish, halt
+ *
+ * Every consequence of an order comes back as another fact. The state is
+ * advanced in place, because the cost of a turn must not grow with the table;
+ * `copy` branches it for whoever wants to go back.
+ *
+ * Invariants beyond those of the slot table:
+ *
+ * - M1  Whoever is told anything (signalled) has a child; whoever is spawned has none.
+ * - M2  Nothing is spawned outside the open phases, while recovering, or when doomed.
+ * - M3  A crash touches attached tenants only.
+ * - M4  Every registration request gets exactly one answer, in the turn it is received.
+ * - M5  A seat is free before its holder is notified that the tenancy is gone.
+ * - M6  Exit code 0 ends the tenancy, unless the policy restarts after success.
+ * - M7  `Halted` is reached with an empty table.
+ * - M8  In phase Waiting somebody is being waited for, or a wake-up is asked for.
+ * - M9  A doomed tenant has a child that has been told, or will be told at its birth.
+ */
+import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
+import type { Pid, SlotRef } from "../Identity.ts"
+import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
+import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
+import { type Registrant, type Registration, sanityCheck } from "../Registration.ts"
+import {
+  ClassLimitReached,
+  NotAccepting,
+  type Occupant,
+  type RegistrationErrorReason,
+  SlotsExhausted
+} from "../RegistrationError.ts"
+import type { PostmasterSnapshot, WorkerSnapshot } from "../Snapshot.ts"
+import type { SpawnError } from "../SpawnError.ts"
+import type { Launch } from "../Spawner.ts"
+import * as WorkerStatus from "../WorkerStatus.ts"
+import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
+import * as SlotTable from "./slotTable.ts"
+
+/** What has happened. */
+export type Input =
+  | { readonly _tag: "Woke" }
+  /** `run` names the run of the startup effect that got there; a run of before a crash counts for nothing. */
+  | { readonly _tag: "PhaseReached"; readonly phase: "Startup" | "Consistent" | "Run"; readonly run: number }
+  | { readonly _tag: "StartupFailed"; readonly run: number; readonly detail: string }
+  | {
+    readonly _tag: "RegisterRequested"
+    readonly request: number
+    readonly registration: Registration
+    readonly registrant: Registrant
+  }
+  | { readonly _tag: "TerminateRequested"; readonly ref: SlotRef }
+  | { readonly _tag: "ShutdownRequested"; readonly mode: ShutdownMode }
+  | { readonly _tag: "ReloadRequested" }
+  | { readonly _tag: "ChildStarted"; readonly ref: SlotRef; readonly pid: Pid }
+  | { readonly _tag: "ChildNotStarted"; readonly ref: SlotRef; readonly error: SpawnError }
+  | { readonly _tag: "ChildReady"; readonly ref: SlotRef }
+  | { readonly _tag: "ChildAttached"; readonly ref: SlotRef }
+  | { readonly _tag: "ChildDetached"; readonly ref: SlotRef }
+  | { readonly _tag: "ChildExited"; readonly ref: SlotRef; readonly status: ExitStatus }
+
+/** What is to be done, in this order. */
+export type Action =
+  | { readonly _tag: "Spawn"; readonly launch: Launch }
+  | {
+    readonly _tag: "Signal"
+    readonly ref: SlotRef
+    readonly signal: WorkerSignal
+    readonly target: SignalTarget
+  }
+  | { readonly _tag: "Reply"; readonly request: number; readonly ref: SlotRef }
+  | { readonly _tag: "Reject"; readonly request: number; readonly reason: RegistrationErrorReason }
+  /** Tell whoever holds or awaits this worker. After `gone` the reference is stale. */
+  | {
+    readonly _tag: "Notify"
+    readonly ref: SlotRef
+    readonly status: WorkerStatus.WorkerStatus
+    readonly gone: boolean
+  }
+  /** Make the shared state anew and run the startup effect again, as run number `run`. */
+  | { readonly _tag: "Reinitialize"; readonly run: number }
+  | { readonly _tag: "Publish"; readonly event: PostmasterEvent }
+  | { readonly _tag: "Halt"; readonly abnormal: boolean; readonly detail: string }
+
+/** The settings in the machine's own units: counts and milliseconds. */
+export interface Settings {
+  readonly maxWorkers: number
+  readonly classLimits: { readonly [name: string]: number }
+  readonly killAfter: number
+  readonly stopTimeout: number
+  readonly maxLaunchesPerTurn: number
+  readonly restartAfterCrash: boolean
+}
+
+export interface State {
+  readonly settings: Settings
+  readonly table: SlotTable.SlotTable
+  phase: Phase
+  /** The run of the startup effect whose word counts. */
+  startupRun: number
+  shutdown: ShutdownMode | undefined
+  /** The children concerned by `shutdown` have been told to stop. */
+  stopping: boolean
+  /** An attached worker has crashed and the startup effect has not yet made things good (`FatalError`). */
+  recovering: boolean
+  /** Why the halt will be abnormal, if it is not the crash alone. */
+  abnormal: string | undefined
+  /** When whoever has not obeyed SIGQUIT is killed (`AbortStartTime` + 5 s). */
+  killAt: number | undefined
+  /** When the emptied crash group is made anew. */
+  reinitializeAt: number | undefined
+  /** When it was last made anew, and how many crashes have followed each other closely since. */
+  reinitializedAt: number | undefined
+  crashCycles: number
+}
+
+/** A crash sooner than this after the last recovery counts as the same trouble. */
+const healthyMillis = 60_000
+
+const dampFirstMillis = 100
+const dampMaxMillis = 10_000
+
+/** How long to hold back the n-th attempt in a row, counted from 0: never a spin (house decision 9). */
+const damping = (attempt: number): number =>
+  attempt === 0 ? 0 : Math.min(dampMaxMillis, dampFirstMillis * 2 ** Math.min(attempt - 1, 10))
+
+export const make = (settings: Settings): State => ({
+  settings,
+  table: SlotTable.make(settings.maxWorkers),
+  phase: "Init",
+  startupRun: 0,
+  shutdown: undefined,
+  stopping: false,
+  recovering: false,
+  abnormal: undefined,
+  killAt: undefined,
+  reinitializeAt: undefined,
+  reinitializedAt: undefined,
+  crashCycles: 0
+})
+
+/** An independent state that can be advanced on its own. */
+export const copy = (self: State): State => ({ ...self, table: SlotTable.copy(self.table) })
+
+interface Turn {
+  readonly state: State
+  readonly now: number
+  readonly actions: Array<Action>
+}
+
+/** Advances the state by one fact heard at `now` (milliseconds that never fall) and answers with orders. */
+export const step = (state: State, input: Input, now: number): ReadonlyArray<Action> => {
+  const turn: Turn = { state, now, actions: [] }
+  receive(turn, input)
+  advance(turn)
+  launch(turn)
+  return turn.actions
+}
+
+/**
+ * When the machine wants to be woken, if nothing else happens before. A time in
+ * the past means at once (PostgreSQL: `DetermineSleepTime`).
+ */
+export const nextWakeAt = (state: State): number | undefined => {
+  if (state.phase === "Halted") return undefined
+  if (mayLaunch(state) && SlotTable.nextWaiting(state.table, openStartTimes[state.phase]) !== undefined) {
+    return Number.NEGATIVE_INFINITY
+  }
+  return earliest(
+    SlotTable.nextDueAt(state.table),
+    earliest(SlotTable.nextDeadlineAt(state.table), earliest(state.killAt, state.reinitializeAt))
+  )
+}
+
+const earliest = (self: number | undefined, that: number | undefined): number | undefined =>
+  self === undefined ? that : that === undefined ? self : Math.min(self, that)
+
+// ---------------------------------------------------------------------------
+// receive
+// ---------------------------------------------------------------------------
+
+const receive = (turn: Turn, input: Input): void => {
+  switch (input._tag) {
+    case "Woke":
+      return
+    case "PhaseReached":
+      return phaseReached(turn, input.phase, input.run)
+    case "StartupFailed":
+      return startupFailed(turn, input.run, input.detail)
+    case "RegisterRequested":
+      return registerRequested(turn, input.request, input.registration, input.registrant)
+    case "ShutdownRequested":
+      return shutdownRequested(turn, input.mode)
+    case "ReloadRequested":
+      return reloadRequested(turn)
+  }
+  // The rest is about one tenant; a stale reference changes nothing.
+  const tenant = SlotTable.find(turn.state.table, input.ref)
+  if (tenant === undefined) return
+  switch (input._tag) {
+    case "TerminateRequested":
+      return terminateRequested(turn, tenant)
+    case "ChildStarted":
+      return childStarted(turn, tenant, input.pid)
+    case "ChildNotStarted":
+      return childNotStarted(turn, tenant, input.error)
+    case "ChildReady":
+      return childReady(turn, tenant)
+    case "ChildAttached":
+      return childJoined(tenant, true)
+    case "ChildDetached":
+      return childJoined(tenant, false)
+    case "ChildExited":
+      return childExited(turn, tenant, input.status)
+  }
+}
+
+const phaseReached = (turn: Turn, phase: "Startup" | "Consistent" | "Run", run: number): void => {
+  const { state } = turn
+  if (run !== state.startupRun || !isBefore(state.phase, phase)) return
+  if (phase !== "Startup") state.recovering = false
+  enter(turn, phase)
+}
+
+/** PostgreSQL: "shutting down due to startup process failure". */
+const startupFailed = (turn: Turn, run: number, detail: string): void => {
+  const { state } = turn
+  if (run !== state.startupRun || !isBefore(state.phase, "Run")) return
+  state.abnormal ??= `the startup effect failed: ${detail}`
+  if (overtakes("Fast", state.shutdown)) state.shutdown = "Fast"
+}
+
+/** `RegisterDynamicBackgroundWorker`, `RegisterBackgroundWorker`: first failing check wins. */
+const registerRequested = (
+  turn: Turn,
+  request: number,
+  registration: Registration,
+  registrant: Registrant
+): void => {
+  const { state, now } = turn
+  const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ?? crowded(state, registration)
+  if (reason !== undefined) {
+    turn.actions.push({ _tag: "Reject", request, reason })
+    return
+  }
+  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now })
+  turn.actions.push({ _tag: "Reply", request, ref: tenant.ref })
+  publish(turn, { _tag: "Registered", ...who(tenant) })
+  // Too late to start: taken and thrown out, so that the handle reads Stopped.
+  if (state.phase === "Waiting") return release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
+  SlotTable.toWaiting(state.table, tenant)
+}
+
+const closed = (
+  state: State,
+  registration: Registration,
+  registrant: Registrant
+): RegistrationErrorReason | undefined => {
+  const refuse = (detail: string) => new NotAccepting({ worker: registration.name, phase: state.phase, detail })
+  if (state.phase === "Halted") return refuse("the postmaster has halted")
+  if (registrant === "Preload" && state.phase !== "Init") return refuse("preloads are registered before the table opens")
+  if (registrant !== "Preload" && state.phase === "Init") return refuse("the table is not open yet")
+  return undefined
+}
+
+const maxOccupants = 64
+
+const crowded = (state: State, registration: Registration): RegistrationErrorReason | undefined => {
+  const { settings, table } = state
+  const worker = registration.name
+  const limit = registration.class === undefined ? undefined : settings.classLimits[registration.class]
+  if (limit !== undefined && SlotTable.countOfClass(table, registration.class!) >= limit) {
+    return new ClassLimitReached({ worker, class: registration.class!, limit })
+  }
+  if (!SlotTable.isFull(table)) return undefined
+  const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant): ReadonlyArray<Occupant> =>
+    tenant === undefined
+      ? []
+      : [{ ref: tenant.ref, name: tenant.registration.name, state: SlotTable.stateOf(tenant).toLowerCase() }]
+  )
+  return new SlotsExhausted({ worker, maxWorkers: settings.maxWorkers, occupants })
+}
+
+/** `TerminateBackgroundWorker`. One SIGTERM, however often it is asked for; the process only, not its group. */
+const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
+  if (tenant.doomed) return
+  tenant.doomed = true
+  if (SlotTable.hasChild(tenant)) tell(turn, tenant, "SIGTERM", "Process")
+  else release(turn, tenant, "Terminated")
+}
+
+/** A request no harsher than the present one is ignored. */
+const shutdownRequested = (turn: Turn, mode: ShutdownMode): void => {
+  const { state } = turn
+  if (state.phase === "Halted" || !overtakes(mode, state.shutdown)) return
+  state.shutdown = mode
+  publish(turn, { _tag: "ShutdownRequested", mode })
+  if (mode !== "Immediate") return
+  state.killAt ??= turn.now + state.settings.killAfter
+  // Whoever was only asked before is now told to leave at once.
+  if (state.stopping) tellAll(turn, SlotTable.hasChild, "SIGQUIT")
+}
+
+/** SIGHUP reaches the workers up to a smart shutdown. */
+const reloadRequested = (turn: Turn): void => {
+  const { state } = turn
+  if (!isBefore(state.phase, "Waiting")) return
+  publish(turn, { _tag: "ReloadRequested" })
+  for (const tenant of SlotTable.tenants(state.table)) {
+    if (tenant.life._tag === "Running") {
+      turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal: "SIGHUP", target: "Process" })
+    }
+  }
+}
+
+const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
+  const before = tenant.life
+  if (before._tag !== "Starting") return
+  SlotTable.toRunning(tenant, pid, turn.now)
+  publish(turn, { _tag: "Started", ...who(tenant), pid })
+  notify(turn, tenant, WorkerStatus.started(pid))
+  // What was decided while it was being born reaches it now.
+  if (before.pending !== undefined) tell(turn, tenant, before.pending.signal, before.pending.target)
+}
+
+/** A failed birth counts as a failure of the worker (`StartBackgroundWorker`), damped so that it never spins. */
+const childNotStarted = (turn: Turn, tenant: SlotTable.Tenant, error: SpawnError): void => {
+  if (tenant.life._tag !== "Starting") return
+  tenant.failedBirths++
+  tenant.lastExit = notStarted(error)
+  const next = afterFailure(turn, tenant, damping(tenant.failedBirths))
+  publish(turn, { _tag: "NotStarted", ...who(tenant), error, ...nextStart(next) })
+  settle(turn, tenant, next)
+}
+
+const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
+  const life = tenant.life
+  if (life._tag !== "Running" || life.ready) return
+  life.ready = true
+  publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
+  notify(turn, tenant, WorkerStatus.ready(life.pid))
+}
+
+/** The dead-man switch. An isolated worker has nothing to join. */
+const childJoined = (tenant: SlotTable.Tenant, joined: boolean): void => {
+  if (tenant.life._tag === "Running" && tenant.attached) tenant.life.joined = joined
+}
+
+/** `CleanupBackend`. */
+const childExited = (turn: Turn, tenant: SlotTable.Tenant, status: ExitStatus): void => {
+  const life = tenant.life
+  if (life._tag !== "Running") return
+  const judged = judge(tenant, life, status)
+  const next = afterLife(turn, tenant, judged)
+  const firstCrash = isCrash(tenant, judged) && !turn.state.recovering && turn.state.shutdown !== "Immediate"
+  tenant.lastExit = status
+  publish(turn, {
+    _tag: "Exited",
+    ...who(tenant),
+    pid: life.pid,
+    status,
+    verdict: judged,
+    ...(life.told === undefined ? undefined : { told: life.told }),
+    ...nextStart(next)
+  })
+  settle(turn, tenant, next)
+  if (isPause(next)) notify(turn, tenant, WorkerStatus.stopped(status))
+  if (firstCrash) crashDetected(turn, tenant)
+}
+
+/** Whoever leaves without leaving the shared state in good order has crashed, whatever it says; unless it was killed on order. */
+const judge = (tenant: SlotTable.Tenant, life: SlotTable.Running, status: ExitStatus): Verdict => {
+  const killed = status._tag === "Signaled" && status.ordered
+  return tenant.attached && life.joined && !killed ? "Crashed" : verdict(status)
+}
+
+const isCrash = (tenant: SlotTable.Tenant, judged: Verdict): boolean => judged === "Crashed" && tenant.attached
+
+/** What follows a life: a rest of so many milliseconds, waiting for recovery, or the end of the tenancy. */
+type Next = number | "Recovery" | UnregisterReason
+
+const isPause = (next: Next): next is number | "Recovery" => typeof next === "number" || next === "Recovery"
+
+const nextStart = (next: Next) => typeof next === "number" ? { nextStartInMillis: next } : undefined
+
+const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict): Next => {
+  const { state } = turn
+  if (isCrash(tenant, judged)) return tenant.doomed ? "Terminated" : state.stopping ? "ShuttingDown" : "Recovery"
+  if (judged !== "Done") return afterFailure(turn, tenant, 0)
+  const again = tenant.registration.restart.onSuccess === "Restart" && !tenant.doomed && !state.stopping
+  return again ? 0 : "Done"
+}
+
+const afterFailure = (turn: Turn, tenant: SlotTable.Tenant, atLeast: number): Next => {
+  const { restart } = tenant.registration
+  if (tenant.doomed) return "Terminated"
+  if (restart._tag === "Never") return "NeverRestarts"
+  if (turn.state.stopping) return "ShuttingDown"
+  if (turn.state.recovering && tenant.attached) return "Recovery"
+  return Math.max(restart.delayMillis, atLeast)
+}
+
+const settle = (turn: Turn, tenant: SlotTable.Tenant, next: Next): void => {
+  const { table } = turn.state
+  if (next === 0) SlotTable.toWaiting(table, tenant)
+  else if (typeof next === "number") SlotTable.toResting(table, tenant, turn.now + next)
+  else SlotTable.toDown(table, tenant)
+  if (!isPause(next)) release(turn, tenant, next)
+}
+
+/** `HandleChildCrash`: what the attached workers share can no longer be trusted, so all of them go. */
+const crashDetected = (turn: Turn, tenant: SlotTable.Tenant): void => {
+  const { state, now } = turn
+  publish(turn, { _tag: "CrashDetected", ...who(tenant) })
+  state.recovering = true
+  state.killAt ??= now + state.settings.killAfter
+  if (state.phase !== "Waiting") enter(turn, "Waiting")
+  tellAll(turn, (other) => other.attached && SlotTable.hasChild(other), "SIGQUIT")
+}
+
+// ---------------------------------------------------------------------------
+// advance
+// ---------------------------------------------------------------------------
+
+/** `PostmasterStateMachine`. */
+const advance = (turn: Turn): void => {
+  const { state } = turn
+  if (state.phase === "Halted") return
+  if (state.shutdown !== undefined && !state.stopping && mustStop(state)) beginStopping(turn)
+  if (state.phase === "Waiting" && !state.stopping) advanceRecovery(turn)
+  killOverdue(turn)
+  if (state.stopping && state.table.children === 0) halt(turn)
+}
+
+/** A smart shutdown lets jobs finish, once the startup effect has come far enough for them to run. */
+const mustStop = (state: State): boolean =>
+  state.shutdown !== "Smart" || state.phase === "Waiting" || isBefore(state.phase, "Consistent") ||
+  state.table.jobs === 0
+
+const beginStopping = (turn: Turn): void => {
+  const { state } = turn
+  state.stopping = true
+  state.reinitializeAt = undefined
+  if (state.phase !== "Waiting") enter(turn, "Waiting")
+  // Whoever has no child would never start again; its holder must not wait for it (ForgetUnstartedBackgroundWorkers).
+  for (const tenant of SlotTable.tenants(state.table)) {
+    if (!SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
+  }
+  tellAll(turn, SlotTable.hasChild, state.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM")
+}
+
+const advanceRecovery = (turn: Turn): void => {
+  const { now, state } = turn
+  if (state.table.attachedChildren > 0) return
+  state.killAt = undefined
+  if (!state.settings.restartAfterCrash) {
+    state.abnormal = "shutting down because \"restartAfterCrash\" is off"
+    state.shutdown = "Fast"
+    beginStopping(turn)
+    return
+  }
+  if (state.reinitializeAt === undefined) {
+    const recent = state.reinitializedAt !== undefined && now - state.reinitializedAt < healthyMillis
+    state.crashCycles = recent ? state.crashCycles + 1 : 0
+    const delayMillis = damping(state.crashCycles)
+    state.reinitializeAt = now + delayMillis
+    publish(turn, { _tag: "Reinitializing", delayMillis })
+  }
+  if (now >= state.reinitializeAt) reinitialize(turn)
+}
+
+/** `ResetBackgroundWorkerCrashTimes`, then a new start. Isolated workers are none of its business. */
+const reinitialize = (turn: Turn): void => {
+  const { now, state } = turn
+  state.reinitializeAt = undefined
+  state.reinitializedAt = now
+  state.startupRun++
+  for (const tenant of SlotTable.tenants(state.table)) {
+    if (!tenant.attached) continue
+    if (tenant.registration.restart._tag === "Never") release(turn, tenant, "Crash")
+    else SlotTable.toWaiting(state.table, tenant)
+  }
+  enter(turn, "Startup")
+  turn.actions.push({ _tag: "Reinitialize", run: state.startupRun })
+}
+
+const killOverdue = (turn: Turn): void => {
+  const { now, state } = turn
+  if (state.killAt !== undefined && now >= state.killAt) {
+    state.killAt = undefined
+    publish(turn, { _tag: "KillIssued" })
+    const everyone = state.shutdown === "Immediate"
+    tellAll(turn, (tenant) => SlotTable.hasChild(tenant) && (everyone || tenant.attached), "SIGKILL")
+  }
+  while (true) {
+    const tenant = SlotTable.nextOverdue(state.table, now)
+    if (tenant === undefined) return
+    tell(turn, tenant, "SIGKILL", "Group")
+  }
+}
+
+const halt = (turn: Turn): void => {
+  const { state } = turn
+  const abnormal = state.recovering || state.abnormal !== undefined
+  const detail = state.abnormal ?? (state.recovering ? "a worker crashed during shutdown" : "")
+  enter(turn, "Halted")
+  publish(turn, { _tag: "Halted", abnormal, ...(detail === "" ? undefined : { detail }) })
+  turn.actions.push({ _tag: "Halt", abnormal, detail })
+}
+
+// ---------------------------------------------------------------------------
+// launch
+// ---------------------------------------------------------------------------
+
+const mayLaunch = (state: State): boolean => !state.recovering && !state.stopping
+
+/** `maybe_start_bgworkers`: a bounded number, then the mailbox is heard first. */
+const launch = (turn: Turn): void => {
+  const { now, state } = turn
+  SlotTable.wakeRested(state.table, now)
+  if (!mayLaunch(state)) return
+  const open = openStartTimes[state.phase]
+  for (let launched = 0; launched < state.settings.maxLaunchesPerTurn; launched++) {
+    const tenant = SlotTable.nextWaiting(state.table, open)
+    if (tenant === undefined) return
+    SlotTable.toStarting(state.table, tenant)
+    publish(turn, { _tag: "Starting", ...who(tenant) })
+    turn.actions.push({ _tag: "Spawn", launch: { ref: tenant.ref, registration: tenant.registration } })
+  }
+}
+
+// ---------------------------------------------------------------------------
+// orders
+// ---------------------------------------------------------------------------
+
+const who = (tenant: SlotTable.Tenant) => ({
+  ref: tenant.ref,
+  name: tenant.registration.name,
+  type: tenant.registration.type
+})
+
+const publish = (turn: Turn, event: PostmasterEvent): void => {
+  turn.actions.push({ _tag: "Publish", event })
+}
+
+const enter = (turn: Turn, phase: Phase): void => {
+  turn.state.phase = phase
+  publish(turn, { _tag: "PhaseReached", phase })
+}
+
+const notify = (turn: Turn, tenant: SlotTable.Tenant, status: WorkerStatus.WorkerStatus): void => {
+  turn.actions.push({ _tag: "Notify", ref: tenant.ref, status, gone: false })
+}
+
+/** Ends a tenancy. The seat is free before anybody is told, so that whoever is told can take it (M5). */
+const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason): void => {
+  SlotTable.unseat(turn.state.table, tenant)
+  publish(turn, { _tag: "Unregistered", ...who(tenant), reason })
+  turn.actions.push({ _tag: "Notify", ref: tenant.ref, status: WorkerStatus.stopped(tenant.lastExit), gone: true })
+}
+
+/** Tells a tenant's child to end, unless it has been told as harshly before. */
+const tell = (turn: Turn, tenant: SlotTable.Tenant, signal: WorkerSignal, target: SignalTarget): void => {
+  const { state, now } = turn
+  const life = tenant.life
+  if (life._tag === "Starting") {
+    if (life.pending === undefined || isHarsher(signal, life.pending.signal)) life.pending = { signal, target }
+    return
+  }
+  if (life._tag !== "Running" || (life.told !== undefined && !isHarsher(signal, life.told))) return
+  life.told = signal
+  turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
+  publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
+  if (signal !== "SIGTERM") return
+  const timeout = tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout
+  if (Number.isFinite(timeout)) SlotTable.setDeadline(state.table, tenant, life, now + timeout)
+}
+
+const tellAll = (turn: Turn, concerned: (tenant: SlotTable.Tenant) => boolean, signal: WorkerSignal): void => {
+  for (const tenant of SlotTable.tenants(turn.state.table)) {
+    if (concerned(tenant)) tell(turn, tenant, signal, "Group")
+  }
+}
+
+// ---------------------------------------------------------------------------
+// what onlookers see
+// ---------------------------------------------------------------------------
+
+/** The table for onlookers; `epoch` is what to add to the machine's time to get milliseconds since the epoch. */
+export const snapshot = (state: State, epoch: number): PostmasterSnapshot => ({
+  phase: state.phase,
+  ...(state.shutdown === undefined ? undefined : { shutdown: state.shutdown }),
+  recovering: state.recovering,
+  ...(state.reinitializeAt === undefined ? undefined : { reinitializeAt: state.reinitializeAt + epoch }),
+  maxWorkers: state.settings.maxWorkers,
+  freeSlots: state.settings.maxWorkers - state.table.tenants,
+  workers: SlotTable.tenants(state.table).map((tenant) => workerSnapshot(tenant, epoch))
+})
+
+const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
+  const { life, registration } = tenant
+  return {
+    ref: tenant.ref,
+    name: registration.name,
+    type: registration.type,
+    ...(registration.class === undefined ? undefined : { class: registration.class }),
+    attached: tenant.attached,
+    startTime: registration.startTime,
+    state: SlotTable.stateOf(tenant),
+    restarts: Math.max(0, tenant.lives - 1),
+    registeredAt: tenant.registeredAt + epoch,
+    ...(life._tag === "Running" ? { pid: life.pid, startedAt: life.startedAt + epoch } : undefined),
+    ...(life._tag === "Resting" ? { nextStartAt: life.dueAt + epoch } : undefined),
+    ...(tenant.lastExit === undefined ? undefined : { lastExit: tenant.lastExit })
+  }
+}

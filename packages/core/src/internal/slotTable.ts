@@ -1,0 +1,384 @@
+/**
+ * Who sits where: the fixed table of slots, its tenants, and the queues that
+ * make every question about them cheap.
+ *
+ * Ownership: the machine alone reads and writes this table, inside a turn.
+ * Nobody else ever sees it; onlookers get a `Snapshot`, holders a status.
+ *
+ * Invariants (each is checked by `broken`, and by a test named after it):
+ *
+ * - T1  A seat has at most one tenant, and the tenant's reference names that seat.
+ * - T2  A tenant's generation is the seat's generation; a seat's generation never falls.
+ * - T3  A tenant with a child (Starting or Running) keeps its seat until the child is gone.
+ * - T4  The counts (tenants, children, attached children, jobs, classes) agree with the seats.
+ * - T5  Every Waiting tenant stands in the queue of its start time, once.
+ * - T6  Every Resting tenant stands in the due queue, once.
+ * - T7  Every running tenant with a kill deadline stands in the deadline queue.
+ * - T8  The lowest free slot is the next one taken.
+ */
+import type { ExitStatus } from "../ExitStatus.ts"
+import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
+import type { StartTime } from "../Phase.ts"
+import { isAttached, type Registration } from "../Registration.ts"
+import { isJob } from "../Restart.ts"
+import type { WorkerState } from "../Snapshot.ts"
+import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
+import * as Heap from "./heap.ts"
+
+/** A signal that has been decided on. */
+export interface Order {
+  readonly signal: WorkerSignal
+  readonly target: SignalTarget
+}
+
+/**
+ * Where a tenant stands in its cycle of lives. Each is a fresh object: a queue
+ * entry is valid as long as the tenant still has the very life it was made for.
+ */
+export type Life = Waiting | Starting | Running | Resting | Down
+
+/** May start, waits for its phase or its turn. */
+export interface Waiting {
+  readonly _tag: "Waiting"
+}
+
+/** Being born. `pending` is sent the moment the birth is reported. */
+export interface Starting {
+  readonly _tag: "Starting"
+  pending: Order | undefined
+}
+
+export interface Running {
+  readonly _tag: "Running"
+  readonly pid: Pid
+  readonly startedAt: number
+  ready: boolean
+  /** The dead-man switch: joined the shared state and has not left it in good order. */
+  joined: boolean
+  /** The harshest signal sent to end it. */
+  told: WorkerSignal | undefined
+  /** When SIGKILL follows. */
+  killAt: number | undefined
+}
+
+/** Between two lives, until `dueAt`. */
+export interface Resting {
+  readonly _tag: "Resting"
+  readonly dueAt: number
+}
+
+/** Between two lives, until the crash group is reinitialized. */
+export interface Down {
+  readonly _tag: "Down"
+}
+
+export interface Tenant {
+  readonly ref: SlotRef
+  readonly registration: Registration
+  readonly attached: boolean
+  readonly job: boolean
+  /** Order of registration; who registered first starts first. */
+  readonly sequence: number
+  readonly registeredAt: number
+  life: Life
+  /** Lives begun and heard of. */
+  lives: number
+  /** Births that failed since the last one that succeeded. */
+  failedBirths: number
+  /** Terminated by its holder: it ends with its present life. */
+  doomed: boolean
+  lastExit: ExitStatus | undefined
+}
+
+interface Turn {
+  readonly tenant: Tenant
+  readonly life: Waiting
+}
+
+interface Due {
+  readonly tenant: Tenant
+  readonly life: Resting
+}
+
+interface Deadline {
+  readonly tenant: Tenant
+  readonly life: Running
+  readonly at: number
+}
+
+export interface SlotTable {
+  readonly size: number
+  readonly seats: Array<Tenant | undefined>
+  readonly generations: Array<number>
+  /** Slots from here on have never been taken. */
+  untouched: number
+  /** Slots below `untouched` that are free. */
+  readonly freed: Heap.Heap<number>
+  sequence: number
+  tenants: number
+  children: number
+  attachedChildren: number
+  jobs: number
+  readonly classes: Map<string, number>
+  readonly waiting: { readonly [K in StartTime]: Heap.Heap<Turn> }
+  readonly due: Heap.Heap<Due>
+  readonly deadlines: Heap.Heap<Deadline>
+}
+
+const waitingQueue = (): Heap.Heap<Turn> =>
+  Heap.make(
+    (self, that) => self.tenant.sequence < that.tenant.sequence,
+    (entry) => entry.tenant.life === entry.life
+  )
+
+export const make = (size: number): SlotTable => ({
+  size,
+  seats: [],
+  generations: [],
+  untouched: 0,
+  freed: Heap.make((self, that) => self < that, () => true),
+  sequence: 0,
+  tenants: 0,
+  children: 0,
+  attachedChildren: 0,
+  jobs: 0,
+  classes: new Map(),
+  waiting: {
+    PostmasterStart: waitingQueue(),
+    ConsistentState: waitingQueue(),
+    RecoveryFinished: waitingQueue()
+  },
+  // A tie goes to who registered first.
+  due: Heap.make(
+    (self, that) =>
+      self.life.dueAt < that.life.dueAt ||
+      (self.life.dueAt === that.life.dueAt && self.tenant.sequence < that.tenant.sequence),
+    (entry) => entry.tenant.life === entry.life
+  ),
+  deadlines: Heap.make(
+    (self, that) => self.at < that.at || (self.at === that.at && self.tenant.sequence < that.tenant.sequence),
+    (entry) => entry.tenant.life === entry.life && entry.life.killAt === entry.at
+  )
+})
+
+export const hasChild = (tenant: Tenant): boolean => tenant.life._tag === "Starting" || tenant.life._tag === "Running"
+
+/** The tenant a reference names, unless the reference is stale. */
+export const find = (self: SlotTable, ref: SlotRef): Tenant | undefined => {
+  const tenant = self.seats[ref.slot]
+  return tenant !== undefined && tenant.ref.generation === ref.generation ? tenant : undefined
+}
+
+/** Every tenant, in the order of the slots. Costs the whole table: for rare turns only. */
+export const tenants = (self: SlotTable): ReadonlyArray<Tenant> =>
+  self.seats.filter((tenant): tenant is Tenant => tenant !== undefined)
+
+export const isFull = (self: SlotTable): boolean => self.tenants >= self.size
+
+export const countOfClass = (self: SlotTable, name: string): number => self.classes.get(name) ?? 0
+
+/**
+ * Seats a new tenant in the lowest free slot. A preload starts the slot's
+ * generations at 0, a dynamic registration adds one.
+ */
+export const seat = (
+  self: SlotTable,
+  registration: Registration,
+  options: { readonly dynamic: boolean; readonly now: number }
+): Tenant => {
+  const slot = Heap.pop(self.freed) ?? self.untouched++
+  const generation = (self.generations[slot] ?? 0) + (options.dynamic ? 1 : 0)
+  self.generations[slot] = generation
+  const tenant: Tenant = {
+    ref: slotRef(slot, generation),
+    registration,
+    attached: isAttached(registration),
+    job: isJob(registration.restart),
+    sequence: self.sequence++,
+    registeredAt: options.now,
+    life: { _tag: "Down" },
+    lives: 0,
+    failedBirths: 0,
+    doomed: false,
+    lastExit: undefined
+  }
+  self.seats[slot] = tenant
+  self.tenants++
+  if (tenant.job) self.jobs++
+  const name = registration.class
+  if (name !== undefined) self.classes.set(name, countOfClass(self, name) + 1)
+  return tenant
+}
+
+/** Frees a tenant's seat. The tenant has no child any more (T3). */
+export const unseat = (self: SlotTable, tenant: Tenant): void => {
+  tenant.life = { _tag: "Down" }
+  self.seats[tenant.ref.slot] = undefined
+  Heap.push(self.freed, tenant.ref.slot)
+  self.tenants--
+  if (tenant.job) self.jobs--
+  const name = tenant.registration.class
+  if (name !== undefined) {
+    const count = countOfClass(self, name) - 1
+    if (count === 0) self.classes.delete(name)
+    else self.classes.set(name, count)
+  }
+}
+
+const childGone = (self: SlotTable, tenant: Tenant): void => {
+  if (!hasChild(tenant)) return
+  self.children--
+  if (tenant.attached) self.attachedChildren--
+}
+
+export const toWaiting = (self: SlotTable, tenant: Tenant): void => {
+  childGone(self, tenant)
+  const life: Waiting = { _tag: "Waiting" }
+  tenant.life = life
+  Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
+}
+
+export const toStarting = (self: SlotTable, tenant: Tenant): void => {
+  tenant.life = { _tag: "Starting", pending: undefined }
+  self.children++
+  if (tenant.attached) self.attachedChildren++
+}
+
+export const toRunning = (tenant: Tenant, pid: Pid, now: number): Running => {
+  const life: Running = {
+    _tag: "Running",
+    pid,
+    startedAt: now,
+    ready: false,
+    joined: false,
+    told: undefined,
+    killAt: undefined
+  }
+  tenant.life = life
+  tenant.lives++
+  tenant.failedBirths = 0
+  return life
+}
+
+export const toResting = (self: SlotTable, tenant: Tenant, dueAt: number): void => {
+  childGone(self, tenant)
+  const life: Resting = { _tag: "Resting", dueAt }
+  tenant.life = life
+  Heap.push(self.due, { tenant, life })
+}
+
+export const toDown = (self: SlotTable, tenant: Tenant): void => {
+  childGone(self, tenant)
+  tenant.life = { _tag: "Down" }
+}
+
+/** Sets when a running tenant is killed if it has not ended by then. */
+export const setDeadline = (self: SlotTable, tenant: Tenant, life: Running, at: number): void => {
+  life.killAt = at
+  Heap.push(self.deadlines, { tenant, life, at })
+}
+
+/** Whose turn it is among the start times given: who registered first. */
+export const nextWaiting = (self: SlotTable, open: ReadonlyArray<StartTime>): Tenant | undefined => {
+  let next: Turn | undefined
+  for (const startTime of open) {
+    const turn = Heap.peek(self.waiting[startTime])
+    if (turn !== undefined && (next === undefined || turn.tenant.sequence < next.tenant.sequence)) next = turn
+  }
+  return next?.tenant
+}
+
+/** Moves everyone whose rest is over (equality is over) to the waiting queues. */
+export const wakeRested = (self: SlotTable, now: number): void => {
+  while (true) {
+    const due = Heap.peek(self.due)
+    if (due === undefined || due.life.dueAt > now) return
+    toWaiting(self, due.tenant)
+  }
+}
+
+/** Takes the next tenant whose kill deadline has passed. */
+export const nextOverdue = (self: SlotTable, now: number): Tenant | undefined => {
+  const deadline = Heap.peek(self.deadlines)
+  if (deadline === undefined || deadline.at > now) return undefined
+  deadline.life.killAt = undefined
+  return deadline.tenant
+}
+
+export const nextDueAt = (self: SlotTable): number | undefined => Heap.peek(self.due)?.life.dueAt
+
+export const nextDeadlineAt = (self: SlotTable): number | undefined => Heap.peek(self.deadlines)?.at
+
+export const stateOf = (tenant: Tenant): WorkerState => {
+  switch (tenant.life._tag) {
+    case "Waiting":
+    case "Starting":
+      return tenant.life._tag
+    case "Running":
+      return tenant.life.told !== undefined ? "Stopping" : tenant.life.ready ? "Ready" : "Started"
+    case "Resting":
+    case "Down":
+      return "Resting"
+  }
+}
+
+/** An independent table in the same state; the search branches with it. Void queue entries are left behind. */
+export const copy = (self: SlotTable): SlotTable => {
+  const that = make(self.size)
+  that.generations.push(...self.generations)
+  that.untouched = self.untouched
+  for (const slot of self.freed.items) Heap.push(that.freed, slot)
+  that.sequence = self.sequence
+  that.tenants = self.tenants
+  that.children = self.children
+  that.attachedChildren = self.attachedChildren
+  that.jobs = self.jobs
+  for (const [name, count] of self.classes) that.classes.set(name, count)
+  self.seats.forEach((tenant, slot) => {
+    if (tenant === undefined) return
+    const twin: Tenant = { ...tenant, life: { ...tenant.life } }
+    that.seats[slot] = twin
+    const life = twin.life
+    if (life._tag === "Waiting") Heap.push(that.waiting[twin.registration.startTime], { tenant: twin, life })
+    if (life._tag === "Resting") Heap.push(that.due, { tenant: twin, life })
+    if (life._tag === "Running" && life.killAt !== undefined) {
+      Heap.push(that.deadlines, { tenant: twin, life, at: life.killAt })
+    }
+  })
+  return that
+}
+
+/** The first invariant that does not hold, in words, or `undefined`. For tests and the search. */
+export const broken = (self: SlotTable): string | undefined => {
+  const seated = tenants(self)
+  const count = (predicate: (tenant: Tenant) => boolean): number => seated.filter(predicate).length
+  const standing = <A extends { readonly tenant: Tenant }>(heap: Heap.Heap<A>, tenant: Tenant): number =>
+    heap.items.filter((entry) => entry.tenant === tenant && heap.isValid(entry)).length
+  for (const [slot, tenant] of self.seats.entries()) {
+    if (tenant === undefined) continue
+    if (tenant.ref.slot !== slot) return `T1: slot ${slot} holds a tenant of slot ${tenant.ref.slot}`
+    if (tenant.ref.generation !== self.generations[slot]) return `T2: slot ${slot} has a tenant of another generation`
+    const life = tenant.life
+    if (life._tag === "Waiting" && standing(self.waiting[tenant.registration.startTime], tenant) !== 1) {
+      return `T5: the tenant of slot ${slot} waits in no queue, or in two`
+    }
+    if (life._tag === "Resting" && standing(self.due, tenant) !== 1) {
+      return `T6: the tenant of slot ${slot} rests without being due, or twice`
+    }
+    if (life._tag === "Running" && life.killAt !== undefined && standing(self.deadlines, tenant) === 0) {
+      return `T7: the deadline of slot ${slot} is forgotten`
+    }
+  }
+  if (seated.length !== self.tenants) return `T4: ${self.tenants} tenants counted, ${seated.length} seated`
+  if (count(hasChild) !== self.children) return `T4: ${self.children} children counted, ${count(hasChild)} alive`
+  if (count((_) => _.attached && hasChild(_)) !== self.attachedChildren) return "T4: attached children miscounted"
+  if (count((_) => _.job) !== self.jobs) return "T4: jobs miscounted"
+  for (const [name, counted] of self.classes) {
+    if (count((_) => _.registration.class === name) !== counted) return `T4: class "${name}" miscounted`
+  }
+  for (let slot = 0; slot < self.untouched; slot++) {
+    const free = self.seats[slot] === undefined
+    if (free !== self.freed.items.includes(slot)) return `T8: slot ${slot} is ${free ? "free but lost" : "taken but free"}`
+  }
+  return undefined
+}

@@ -1,0 +1,117 @@
+/**
+ * What a handle watches: the status of one tenancy, kept up to date by the loop
+ * and still readable when the tenancy is long over.
+ *
+ * Ownership: the loop writes, inside a turn; holders read and listen. A
+ * listener hears every change, so that no wait can miss one.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import { type PostmasterDied, WorkerStopped } from "../HandleError.ts"
+import type { Pid, SlotRef } from "../Identity.ts"
+import type { WorkerHandle } from "../WorkerHandle.ts"
+import * as WorkerStatus from "../WorkerStatus.ts"
+
+export interface Watch {
+  readonly name: string
+  readonly ref: SlotRef
+  status: WorkerStatus.WorkerStatus
+  /** The tenancy is over; the status is its last. */
+  gone: boolean
+  died: PostmasterDied | undefined
+  readonly listeners: Set<() => void>
+}
+
+export const make = (name: string, ref: SlotRef): Watch => ({
+  name,
+  ref,
+  status: WorkerStatus.notYetStarted,
+  gone: false,
+  died: undefined,
+  listeners: new Set()
+})
+
+export const update = (self: Watch, status: WorkerStatus.WorkerStatus, gone: boolean): void => {
+  self.status = status
+  self.gone = gone
+}
+
+/** Lets every listener look at the status. A listener may leave while it is being told. */
+export const tell = (self: Watch): void => {
+  for (const listener of [...self.listeners]) listener()
+}
+
+/** Ends every wait: nothing more can be known. */
+export const die = (self: Watch, died: PostmasterDied): void => {
+  self.died = died
+  tell(self)
+}
+
+/** Waits until `answer` has one, looking now and at every change. */
+const until = <A, E>(
+  self: Watch,
+  answer: (status: WorkerStatus.WorkerStatus) => Effect.Effect<A, E> | undefined
+): Effect.Effect<A, E | PostmasterDied> =>
+  Effect.callback<A, E | PostmasterDied>((resume) => {
+    const look = (): boolean => {
+      // A status that is final stays true even when the postmaster has died since.
+      const found = answer(self.status) ?? (self.died === undefined ? undefined : Effect.fail(self.died))
+      if (found === undefined) return false
+      self.listeners.delete(look)
+      resume(found)
+      return true
+    }
+    if (look()) return
+    self.listeners.add(look)
+    return Effect.sync(() => {
+      self.listeners.delete(look)
+    })
+  })
+
+const pidOf = (status: WorkerStatus.WorkerStatus): Pid | undefined =>
+  status._tag === "Started" || status._tag === "Ready" ? status.pid : undefined
+
+const maxUnread = 256
+
+/** The handle of the watched tenancy. */
+export const toHandle = (self: Watch, terminate: Effect.Effect<void>): WorkerHandle => {
+  const stopped = (status: Extract<WorkerStatus.WorkerStatus, { readonly _tag: "Stopped" }>) =>
+    Effect.fail(
+      new WorkerStopped({
+        name: self.name,
+        ref: self.ref,
+        ...(status.lastExit === undefined ? undefined : { lastExit: status.lastExit })
+      })
+    )
+  return {
+    name: self.name,
+    ref: self.ref,
+    status: Effect.sync(() => self.status),
+    pid: Effect.sync(() => Option.fromUndefinedOr(pidOf(self.status))),
+    statuses: Stream.callback<WorkerStatus.WorkerStatus, PostmasterDied>((queue) => {
+      const listen = (): void => {
+        Queue.offerUnsafe(queue, self.status)
+        if (self.died !== undefined) Queue.failCauseUnsafe(queue, Cause.fail(self.died))
+        else if (self.gone) Queue.endUnsafe(queue)
+      }
+      return Effect.acquireRelease(
+        Effect.sync(() => {
+          self.listeners.add(listen)
+          listen()
+        }),
+        () => Effect.sync(() => self.listeners.delete(listen))
+      )
+    }, { bufferSize: maxUnread, strategy: "sliding" }),
+    waitForStartup: until(self, (status) => {
+      const pid = pidOf(status)
+      return pid !== undefined ? Effect.succeed(pid) : status._tag === "Stopped" ? stopped(status) : undefined
+    }),
+    waitForReady: until(self, (status) =>
+      status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? stopped(status) : undefined),
+    waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
+    terminate
+  }
+}

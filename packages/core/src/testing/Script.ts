@@ -1,0 +1,114 @@
+/**
+ * Decides what a scripted worker does with its life. A script is data; a
+ * `TestSpawner` plays it.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
+
+/**
+ * One life.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Script {
+  /** How long the birth takes; the machine calls the worker Starting meanwhile. */
+  readonly birth: Duration.Duration
+  /** Set if the birth fails, with the reason. */
+  readonly notBorn: string | undefined
+  /** How long after its birth the worker says that it is ready; `undefined`: never. */
+  readonly ready: Duration.Duration | undefined
+  /** How long the life lasts by itself; infinite: until it is told to end. */
+  readonly lasts: Duration.Duration
+  /** How it then ends. */
+  readonly end: ExitStatus
+  /** How long it takes to obey SIGTERM and SIGQUIT; infinite: it is deaf to them. */
+  readonly obeys: Duration.Duration
+  /** Whether an attached worker leaves the shared state in good order. */
+  readonly clean: boolean
+}
+
+/**
+ * What can be said about any life.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long the life lasts. Default: it ends as soon as it has begun. */
+  readonly after?: Duration.Input | undefined
+  /** How long after its birth it is ready, or `"never"`. Default: at once. */
+  readonly ready?: Duration.Input | "never" | undefined
+  /** How long the birth takes. Default: no time. */
+  readonly birth?: Duration.Input | undefined
+  /** How long it takes to obey SIGTERM and SIGQUIT. Default: no time. */
+  readonly obeys?: Duration.Input | undefined
+  /** `false`: an attached worker leaves without detaching, which is a crash. Default: true. */
+  readonly clean?: boolean | undefined
+}
+
+const make = (end: ExitStatus, lasts: Duration.Input, options: Options | undefined): Script => ({
+  birth: Duration.fromInputUnsafe(options?.birth ?? 0),
+  notBorn: undefined,
+  ready: options?.ready === "never" ? undefined : Duration.fromInputUnsafe(options?.ready ?? 0),
+  lasts: Duration.fromInputUnsafe(lasts),
+  end,
+  obeys: Duration.fromInputUnsafe(options?.obeys ?? 0),
+  clean: options?.clean ?? true
+})
+
+/**
+ * Leaves with an exit code: 0 done, 1 failed, anything else crashed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const exits = (code: number, options?: Options): Script => make(exited(code), options?.after ?? 0, options)
+
+/**
+ * Fails with a typed error: exit code 1 and the message.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fails = (message: string, options?: Options): Script =>
+  make(exited(1, { kind: "Failure", message }), options?.after ?? 0, options)
+
+/**
+ * Dies of a signal that the postmaster did not send, without detaching.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const dies = (signal: string, options?: Options): Script =>
+  make(signaled(signal), options?.after ?? 0, { clean: false, ...options })
+
+/**
+ * Works until it is told to end.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const serves = (options?: Omit<Options, "after">): Script => make(exited(0), Duration.infinity, options)
+
+/**
+ * Works until it is killed: deaf to SIGTERM and SIGQUIT.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const hangs = (options?: Omit<Options, "after" | "obeys">): Script =>
+  make(exited(0), Duration.infinity, { ...options, obeys: Duration.infinity })
+
+/**
+ * Is never born.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const notBorn = (reason: string, options?: Pick<Options, "birth">): Script => ({
+  ...make(exited(1), 0, options),
+  notBorn: reason
+})

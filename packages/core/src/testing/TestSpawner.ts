@@ -1,0 +1,190 @@
+/**
+ * Bears scripted workers: no process, no thread, no waiting. The fake has a
+ * second face, by which a test writes the scripts and reads what was asked.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
+import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
+import { isAttached } from "../Registration.ts"
+import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
+import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.ts"
+import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
+import * as Script from "./Script.ts"
+
+/**
+ * One line of the journal; `at` is the clock's time in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type JournalEntry =
+  | {
+    readonly _tag: "Spawned"
+    readonly at: number
+    readonly name: string
+    readonly ref: SlotRef
+    readonly args: Schema.Json
+  }
+  | {
+    readonly _tag: "Signaled"
+    readonly at: number
+    readonly name: string
+    readonly ref: SlotRef
+    readonly signal: WorkerSignal
+    readonly target: SignalTarget
+  }
+  | {
+    readonly _tag: "Ended"
+    readonly at: number
+    readonly name: string
+    readonly ref: SlotRef
+    readonly status: ExitStatus
+  }
+
+/**
+ * The test's side of the scripted spawner.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class TestSpawner extends Context.Service<TestSpawner, {
+  /**
+   * Writes the coming lives of the workers of this name, one script each, in
+   * place of what was written before. The last one is played again and again;
+   * with none at all a worker `serves`.
+   */
+  readonly script: (name: string, ...scripts: ReadonlyArray<Script.Script>) => Effect.Effect<void>
+  /** What was asked of the spawner and what came of it, in order. */
+  readonly journal: Effect.Effect<ReadonlyArray<JournalEntry>>
+  /** The workers alive now, in the order of their births. */
+  readonly alive: Effect.Effect<ReadonlyArray<SlotRef>>
+  /**
+   * Ends a life from outside, as `kill` in another terminal would. Returns
+   * whether there was one.
+   */
+  readonly end: (ref: SlotRef, status: ExitStatus) => Effect.Effect<boolean>
+}>()("@effect-postmaster/core/testing/TestSpawner") {
+  /** Scripted workers in place of real ones. */
+  static readonly layer: Layer.Layer<TestSpawner | Spawner> = Layer.effectContext(Effect.suspend(() => make))
+}
+
+/** Now, if there is nothing to wait for; a test would have to wait for a fiber otherwise. */
+const later = (delay: Duration.Duration, f: () => void): Effect.Effect<void, never, Scope.Scope> =>
+  Duration.isZero(delay)
+    ? Effect.sync(f)
+    : Effect.asVoid(Effect.forkScoped(Effect.andThen(Effect.sleep(delay), Effect.sync(f)), { startImmediately: true }))
+
+interface Life {
+  readonly ref: SlotRef
+  readonly over: Deferred.Deferred<ExitStatus>
+}
+
+const make = Effect.gen(function*() {
+  const clock = yield* Clock.Clock
+  const scripts = new Map<string, Array<Script.Script>>()
+  const journal: Array<JournalEntry> = []
+  const alive = new Set<Life>()
+  let lastPid = 0
+
+  const next = (name: string): Script.Script => {
+    const coming = scripts.get(name)
+    if (coming === undefined) return Script.serves()
+    return coming.length > 1 ? coming.shift()! : coming[0] ?? Script.serves()
+  }
+
+  const spawn = Effect.fnUntraced(function*(
+    launch: Launch,
+    report: (report: ChildReport) => void
+  ): Effect.fn.Return<Child, SpawnError, Scope.Scope> {
+    const { ref, registration: { args, name } } = launch
+    const attached = isAttached(launch.registration)
+    const now = () => clock.currentTimeMillisUnsafe()
+    const script = next(name)
+    journal.push({ _tag: "Spawned", at: now(), name, ref, args })
+    if (!Duration.isZero(script.birth)) yield* Effect.sleep(script.birth)
+    if (script.notBorn !== undefined) {
+      return yield* new SpawnError({ reason: new ProcessNotStarted({ worker: name, detail: script.notBorn }) })
+    }
+    const pid = ++lastPid as Pid
+    const exit = Deferred.makeUnsafe<ExitStatus>()
+    /** Decided when the end is decided on, and by whom: script, signal or test. */
+    const life: Life = { ref, over: Deferred.makeUnsafe() }
+    const decide = (status: ExitStatus): boolean => Deferred.doneUnsafe(life.over, Exit.succeed(status))
+    alive.add(life)
+
+    const leave = (status: ExitStatus, clean: boolean): void => {
+      if (!alive.delete(life)) return
+      journal.push({ _tag: "Ended", at: now(), name, ref, status })
+      if (attached && clean) report("Detached")
+      Deferred.doneUnsafe(exit, Exit.succeed(status))
+    }
+
+    yield* Effect.gen(function*() {
+      // Even the shortest life is seen to have begun, by whoever asked for it.
+      yield* Effect.yieldNow
+      if (attached) report("Attached")
+      if (script.ready !== undefined) yield* later(script.ready, () => report("Ready"))
+      if (Duration.isFinite(script.lasts)) yield* later(script.lasts, () => decide(script.end))
+      const status = yield* Deferred.await(life.over)
+      leave(status, script.clean && status._tag === "Exited" && status.code < 2)
+    }).pipe(Effect.scoped, Effect.forkScoped({ startImmediately: true }))
+    // Closing the scope ends the child, as it does for a process.
+    yield* Effect.addFinalizer(() => Effect.sync(() => leave(signaled("SIGKILL", { ordered: true }), false)))
+
+    const scope = yield* Effect.scope
+    const obey = (status: ExitStatus): Effect.Effect<void> =>
+      Duration.isFinite(script.obeys)
+        ? Scope.provide(later(script.obeys, () => decide(status)), scope)
+        : Effect.void
+
+    return {
+      pid,
+      signal: (signal, target) =>
+        Effect.suspend(() => {
+          if (!alive.has(life)) return Effect.void
+          journal.push({ _tag: "Signaled", at: now(), name, ref, signal, target })
+          switch (signal) {
+            case "SIGTERM":
+              return obey(exited(1, { kind: "Interrupted", message: "the worker was asked to stop" }))
+            case "SIGQUIT":
+              return obey(exited(2))
+            case "SIGKILL":
+              return Effect.sync(() => decide(signaled("SIGKILL", { ordered: true })))
+            case "SIGHUP":
+            case "SIGUSR1":
+              return Effect.void
+          }
+        }),
+      exit: Deferred.await(exit)
+    }
+  })
+
+  return Context.make(Spawner, Spawner.of({ spawn })).pipe(
+    Context.add(
+      TestSpawner,
+      TestSpawner.of({
+        script: (name, ...lives) =>
+          Effect.sync(() => {
+            scripts.set(name, [...lives])
+          }),
+        journal: Effect.sync(() => [...journal]),
+        alive: Effect.sync(() => [...alive].map((life) => life.ref)),
+        end: (ref, status) =>
+          Effect.sync(() => {
+            const life = [...alive].find((one) => sameRef(one.ref, ref))
+            return life !== undefined && Deferred.doneUnsafe(life.over, Exit.succeed(status))
+          })
+      })
+    )
+  )
+})
