@@ -1,0 +1,24 @@
+import { defineConfig } from "vitest/config"
+
+/** Tests run from source, and so does every process and thread that they start. */
+const condition = "@effect-postmaster/source"
+
+const project = (name: string, root: string, include: string) => ({
+  extends: true as const,
+  test: { name, root, include: [include] }
+})
+
+export default defineConfig({
+  ssr: { resolve: { conditions: [condition] } },
+  test: {
+    // real processes, so that signals, exit codes and child processes behave as they do outside
+    pool: "forks",
+    env: { NODE_OPTIONS: `--conditions=${condition}` },
+    projects: [
+      project("core", "packages/core", "test/**/*.test.ts"),
+      project("node", "packages/node", "test/**/*.test.ts"),
+      project("examples", "examples", "**/*.test.ts"),
+      project("repository", "scripts", "test/**/*.test.ts")
+    ]
+  }
+})
