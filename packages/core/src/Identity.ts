@@ -57,7 +57,7 @@ export const nameProblem = (name: string): string | undefined => {
 export const WorkerName = Schema.String.check(
   Schema.makeFilter((name: string) => {
     const problem = nameProblem(name)
-    return problem === undefined ? undefined : `a worker name, but ${problem}`
+    return problem === undefined ? undefined : `Expected a worker name, but ${problem}`
   })
 ).pipe(Schema.brand("~@effect-postmaster/core/Identity/WorkerName"))
 

@@ -132,9 +132,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
       : Effect.provideContext(Effect.scoped(options.startup(phase)), context)
   )
   const shutdown = (mode: ShutdownMode) => loop.tell({ _tag: "ShutdownRequested", mode })
-  yield* Effect.addFinalizer(() =>
-    Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt))
-  )
+  yield* Effect.addFinalizer(() => Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt)))
 
   for (const { registration } of options?.preload ?? []) {
     yield* loop.register(yield* registration, "Preload")

@@ -78,10 +78,16 @@ const spawn = Effect.fnUntraced(function*(
 
   const fiber = yield* WorkerRuntime.run(launch, { importModule, report: say }).pipe(
     Effect.provideService(WorkerContext, context),
-    Effect.onExit((result) => Effect.sync(() => end(fromExit(result)))),
-    Effect.ignoreCause,
-    // A birth is reported before anything the worker does.
-    Effect.forkScoped
+    // A birth is reported before anything the worker does. Nobody waits for a fiber that ignores interruption, so it
+    // is not the scope's; the scope's end is its end all the same.
+    Effect.forkDetach
+  )
+  // An observer, because a fiber that is interrupted before it has begun runs no finalizer.
+  fiber.addObserver((result) => end(fromExit(result)))
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      if (end(signaled("SIGKILL", { ordered: true }))) fiber.interruptUnsafe()
+    })
   )
 
   const signal = (signal: WorkerSignal): void => {

@@ -36,14 +36,18 @@ export const load = Effect.fnUntraced(function*(
     catch: (cause) =>
       new EntryError({
         kind: "EntryNotLoaded",
-        message: `could not load ${entry.module}: ${Predicate.isError(cause) ? cause.stack ?? cause.message : String(cause)}`
+        message: `could not load ${entry.module}: ${
+          Predicate.isError(cause) ? cause.stack ?? cause.message : String(cause)
+        }`
       })
   })
   if (!Predicate.hasProperty(module, entry.export)) {
     const names = Predicate.isObject(module) ? Object.keys(module) : []
     return yield* new EntryError({
       kind: "ExportMissing",
-      message: `${entry.module} has no export "${entry.export}"; it has ${names.length === 0 ? "none" : names.join(", ")}`
+      message: `${entry.module} has no export "${entry.export}"; it has ${
+        names.length === 0 ? "none" : names.join(", ")
+      }`
     })
   }
   const main = module[entry.export]

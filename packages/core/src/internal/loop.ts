@@ -34,15 +34,18 @@ import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
 import type { Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
-import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.ts"
+import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import * as Hub from "./hub.ts"
 import * as Machine from "./machine.ts"
 import * as Watch from "./watch.ts"
 
 export interface Loop {
   /** Registers a worker; the answer comes within a turn, interruption or not. */
-  readonly register: (registration: Registration, registrant: Registrant) => Effect.Effect<Watch.Watch, RegistrationError>
+  readonly register: (
+    registration: Registration,
+    registrant: Registrant
+  ) => Effect.Effect<Watch.Watch, RegistrationError>
   /** Fails when there is nobody left to register with. */
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
   /** Puts a fact into the mailbox. */
@@ -164,7 +167,9 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
           return FiberHandle.run(startupFiber, runStartup(action.run))
         case "Publish":
           Hub.publish(events, action.event)
-          if (action.event._tag === "PhaseReached" && action.event.phase === "Run") Deferred.doneUnsafe(opened, Exit.void)
+          if (action.event._tag === "PhaseReached" && action.event.phase === "Run") {
+            answers.push(() => Deferred.doneUnsafe(opened, Exit.void))
+          }
           return log(action.event)
         case "Halt":
           answers.push(() => conclude(action.abnormal ? new PostmasterDied({ detail: action.detail }) : undefined))
@@ -223,7 +228,6 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       }
       watches.clear()
       Hub.end(events)
-      Hub.publish(snapshots, snapshot())
       Hub.end(snapshots)
       Deferred.doneUnsafe(opened, Exit.void)
       Deferred.doneUnsafe(halted, died === undefined ? Exit.void : Exit.fail(died))

@@ -36,10 +36,10 @@ import {
   SlotsExhausted
 } from "../RegistrationError.ts"
 import type { PostmasterSnapshot, WorkerSnapshot } from "../Snapshot.ts"
-import type { SpawnError } from "../SpawnError.ts"
 import type { Launch } from "../Spawner.ts"
-import * as WorkerStatus from "../WorkerStatus.ts"
+import type { SpawnError } from "../SpawnError.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
+import * as WorkerStatus from "../WorkerStatus.ts"
 import * as SlotTable from "./slotTable.ts"
 
 /** What has happened. */
@@ -263,7 +263,9 @@ const closed = (
 ): RegistrationErrorReason | undefined => {
   const refuse = (detail: string) => new NotAccepting({ worker: registration.name, phase: state.phase, detail })
   if (state.phase === "Halted") return refuse("the postmaster has halted")
-  if (registrant === "Preload" && state.phase !== "Init") return refuse("preloads are registered before the table opens")
+  if (registrant === "Preload" && state.phase !== "Init") {
+    return refuse("preloads are registered before the table opens")
+  }
   if (registrant !== "Preload" && state.phase === "Init") return refuse("the table is not open yet")
   return undefined
 }

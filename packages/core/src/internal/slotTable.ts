@@ -378,7 +378,9 @@ export const broken = (self: SlotTable): string | undefined => {
   }
   for (let slot = 0; slot < self.untouched; slot++) {
     const free = self.seats[slot] === undefined
-    if (free !== self.freed.items.includes(slot)) return `T8: slot ${slot} is ${free ? "free but lost" : "taken but free"}`
+    if (free !== self.freed.items.includes(slot)) {
+      return `T8: slot ${slot} is ${free ? "free but lost" : "taken but free"}`
+    }
   }
   return undefined
 }

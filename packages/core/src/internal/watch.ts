@@ -104,13 +104,19 @@ export const toHandle = (self: Watch, terminate: Effect.Effect<void>): WorkerHan
         }),
         () => Effect.sync(() => self.listeners.delete(listen))
       )
-    }, { bufferSize: maxUnread, strategy: "sliding" }),
+    }, { bufferSize: maxUnread, strategy: "sliding" }).pipe(
+      // A tenancy that ends between two lives is stopped already.
+      Stream.changesWith((self, that) => self._tag === that._tag && pidOf(self) === pidOf(that))
+    ),
     waitForStartup: until(self, (status) => {
       const pid = pidOf(status)
       return pid !== undefined ? Effect.succeed(pid) : status._tag === "Stopped" ? stopped(status) : undefined
     }),
-    waitForReady: until(self, (status) =>
-      status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? stopped(status) : undefined),
+    waitForReady: until(
+      self,
+      (status) =>
+        status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? stopped(status) : undefined
+    ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
     terminate
   }

@@ -16,8 +16,8 @@ import * as Scope from "effect/Scope"
 import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
 import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
 import { isAttached } from "../Registration.ts"
-import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.ts"
+import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import * as Script from "./Script.ts"
 
@@ -70,7 +70,7 @@ export class TestSpawner extends Context.Service<TestSpawner, {
   readonly alive: Effect.Effect<ReadonlyArray<SlotRef>>
   /**
    * Ends a life from outside, as `kill` in another terminal would. Returns
-   * whether there was one.
+   * whether there was one, when what follows at once has happened.
    */
   readonly end: (ref: SlotRef, status: ExitStatus) => Effect.Effect<boolean>
 }>()("@effect-postmaster/core/testing/TestSpawner") {
@@ -83,6 +83,9 @@ const later = (delay: Duration.Duration, f: () => void): Effect.Effect<void, nev
   Duration.isZero(delay)
     ? Effect.sync(f)
     : Effect.asVoid(Effect.forkScoped(Effect.andThen(Effect.sleep(delay), Effect.sync(f)), { startImmediately: true }))
+
+/** More turns of the scheduler than anything that follows at once from one death takes. */
+const settlingTicks = 32
 
 interface Life {
   readonly ref: SlotRef
@@ -179,11 +182,12 @@ const make = Effect.gen(function*() {
           }),
         journal: Effect.sync(() => [...journal]),
         alive: Effect.sync(() => [...alive].map((life) => life.ref)),
-        end: (ref, status) =>
-          Effect.sync(() => {
-            const life = [...alive].find((one) => sameRef(one.ref, ref))
-            return life !== undefined && Deferred.doneUnsafe(life.over, Exit.succeed(status))
-          })
+        end: Effect.fnUntraced(function*(ref, status) {
+          const life = [...alive].find((one) => sameRef(one.ref, ref))
+          if (life === undefined || !Deferred.doneUnsafe(life.over, Exit.succeed(status))) return false
+          for (let tick = 0; tick < settlingTicks; tick++) yield* Effect.yieldNow
+          return true
+        })
       })
     )
   )

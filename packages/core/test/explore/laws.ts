@@ -6,8 +6,8 @@ import { sameRef, type SlotRef } from "@effect-postmaster/core/Identity"
 import { openStartTimes } from "@effect-postmaster/core/Phase"
 import { isAttached } from "@effect-postmaster/core/Registration"
 import { isJob } from "@effect-postmaster/core/Restart"
-import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import { isHarsher } from "@effect-postmaster/core/WorkerSignal"
+import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import * as Machine from "../../src/internal/machine.ts"
 import * as SlotTable from "../../src/internal/slotTable.ts"
 import * as World from "./world.ts"
@@ -111,7 +111,9 @@ export const laws: { readonly [name: string]: Law } = {
       const seated = SlotTable.find(turn.after.machine.table, ref) !== undefined
       const wasSeated = SlotTable.find(turn.before.machine.table, ref) !== undefined
       const isNew = ordersOf(turn, "Reply").some((order) => sameRef(order.ref, ref))
-      if ((wasSeated || isNew) && !seated && !told.some((order) => order.gone)) return `slot ${ref.slot} vanished untold`
+      if ((wasSeated || isNew) && !seated && !told.some((order) => order.gone)) {
+        return `slot ${ref.slot} vanished untold`
+      }
       if (seated && told.some((order) => order.gone)) return `slot ${ref.slot} is said to be gone and sits there`
       if (wasSeated && seated && was !== is && told.at(-1)?.status._tag !== is) {
         return `slot ${ref.slot} went from ${was} to ${is}, told ${told.at(-1)?.status._tag}`

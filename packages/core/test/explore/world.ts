@@ -125,8 +125,9 @@ export const facts = (
   for (const child of world.children) inputs.push(...childFacts(world, child))
   const heard = inputs.map((input) => ({ input, at: now }))
   const wakeAt = Machine.nextWakeAt(machine)
-  if (wakeAt !== undefined) heard.push({ input: { _tag: "Woke" }, at: Math.max(now, wakeAt) })
-  return heard
+  if (wakeAt === undefined) return heard
+  // Woken in time, and too early.
+  return [...heard, { input: { _tag: "Woke" }, at: Math.max(now, wakeAt) }, { input: { _tag: "Woke" }, at: now }]
 }
 
 const childFacts = (world: World, child: Child): ReadonlyArray<Machine.Input> => {
@@ -249,7 +250,9 @@ export const key = (world: World): string => {
   const { machine, now } = world
   const since = (at: number | undefined) => at === undefined ? "" : at - now
   const table = machine.table
-  const order = table.seats.filter((_) => _ !== undefined).sort((a, b) => a.sequence - b.sequence).map((_) => _.ref.slot)
+  const order = table.seats.filter((_) => _ !== undefined).sort((a, b) => a.sequence - b.sequence).map((_) =>
+    _.ref.slot
+  )
   const seats = table.seats.map((tenant) => {
     if (tenant === undefined) return "-"
     const { life } = tenant
@@ -260,7 +263,9 @@ export const key = (world: World): string => {
       : life._tag === "Resting"
       ? since(life.dueAt)
       : ""
-    return `${tenant.registration.name}/${tenant.ref.generation}/${life._tag}/${own}/${tenant.doomed}/${tenant.lives > 0}/${tenant.failedBirths}`
+    return `${tenant.registration.name}/${tenant.ref.generation}/${life._tag}/${own}/${tenant.doomed}/${
+      tenant.lives > 0
+    }/${tenant.failedBirths}`
   })
   const recovered = machine.reinitializedAt === undefined
     ? ""
@@ -284,7 +289,8 @@ export const key = (world: World): string => {
     world.crashesLeft,
     world.failedBirthsLeft,
     world.children.map((_) => `${_.ref.slot}${_.born}${_.ready}${_.attached}${_.detached}${_.told}`).join(),
-    world.tenancies.map((_) => `${_.ref.slot}.${_.ref.generation}${_.over}${_.terminated}${Math.min(_.births, 2)}`).join()
+    world.tenancies.map((_) => `${_.ref.slot}.${_.ref.generation}${_.over}${_.terminated}${Math.min(_.births, 2)}`)
+      .join()
   ].join("|")
 }
 

@@ -1,0 +1,457 @@
+import {
+  BackgroundWorker,
+  ExitStatus,
+  Postmaster,
+  PostmasterConfig,
+  type PostmasterEvent,
+  preload,
+  SpawnerFiber
+} from "@effect-postmaster/core"
+import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+
+const entry = { module: new URL("file:///worker.js") }
+const define = (name: string, options?: Partial<BackgroundWorker.Options<typeof Schema.Void>>) =>
+  BackgroundWorker.make(name, { entry, ...options })
+
+const Job = define("job")
+const Service = define("service", { restart: "10 seconds" })
+const Mail = BackgroundWorker.make("mail", { entry, args: Schema.Struct({ at: Schema.DateTimeUtcFromMillis }) })
+
+const test = <E>(
+  name: string,
+  body: () => Effect.Effect<void, E, Postmaster | TestSpawner | Scope.Scope>,
+  options?: TestPostmaster.Options
+) => it.effect(name, () => Effect.provide(body(), TestPostmaster.layerWith(options)))
+
+describe("handles", () => {
+  test("C72, C119 waitForStartup answers with the pid, waitForReady when the worker says so", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("job", Script.serves({ birth: "1 second", ready: "5 seconds" }))
+      const job = yield* postmaster.register(Job)
+      const startup = yield* Effect.forkChild(job.waitForStartup, { startImmediately: true })
+      const ready = yield* Effect.forkChild(job.waitForReady, { startImmediately: true })
+      assert.strictEqual((yield* job.status)._tag, "NotYetStarted")
+      yield* TestClock.adjust("1 second")
+      const pid = yield* Fiber.join(startup)
+      assert.deepStrictEqual(yield* job.status, { _tag: "Started", pid })
+      assert.isUndefined(ready.pollUnsafe())
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* Fiber.join(ready), pid)
+    }))
+
+  test("C120 started and gone before anybody looks: WorkerStopped, with the exit and its error", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("job", Script.fails("out of paper"))
+      const job = yield* postmaster.register(Job)
+      yield* TestClock.adjust("1 second")
+      const error = yield* Effect.flip(job.waitForStartup)
+      assert(error._tag === "WorkerStopped")
+      assert.strictEqual(
+        error.message,
+        "background worker \"job\" (slot 0, generation 1) is stopped, it exited with exit code 1: out of paper"
+      )
+    }))
+
+  test("C124 (departs) waitForShutdown never misses a stop, however quickly the worker is back", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("quick", Script.exits(1, { after: "1 second" }), Script.serves())
+      const quick = yield* postmaster.register(define("quick", { restart: 0 }))
+      yield* quick.waitForStartup
+      const shutdown = yield* Effect.forkChild(quick.waitForShutdown, { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      assert.isDefined(shutdown.pollUnsafe())
+      assert.strictEqual((yield* quick.status)._tag, "Ready")
+    }))
+
+  test("C125 waitForShutdown before the start waits through the start", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("job", Script.exits(0, { birth: "1 minute", after: "1 minute" }))
+      const job = yield* postmaster.register(Job)
+      const shutdown = yield* Effect.forkChild(job.waitForShutdown, { startImmediately: true })
+      yield* TestClock.adjust("90 seconds")
+      assert.isUndefined(shutdown.pollUnsafe())
+      yield* TestClock.adjust("30 seconds")
+      assert.isDefined(shutdown.pollUnsafe())
+    }))
+
+  test("between two lives waitForStartup answers WorkerStopped", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1), Script.serves())
+      const service = yield* postmaster.register(Service)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Effect.flip(service.waitForStartup))._tag, "WorkerStopped")
+    }))
+
+  test("C126 an interrupted wait leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("job", Script.serves({ ready: "never" }))
+      const job = yield* postmaster.register(Job)
+      const wait = yield* Effect.forkChild(job.waitForReady, { startImmediately: true })
+      yield* Fiber.interrupt(wait)
+      yield* job.terminate
+      yield* job.waitForShutdown
+    }))
+
+  test("C30, C129 a stale handle reads Stopped and harms nobody", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const old = yield* postmaster.register(Job)
+      yield* old.terminate
+      yield* old.waitForShutdown
+      const next = yield* postmaster.register(Service)
+      yield* next.waitForReady
+      assert.strictEqual(next.ref.slot, old.ref.slot)
+      yield* old.terminate
+      yield* old.terminate
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual([(yield* old.status)._tag, (yield* next.status)._tag], ["Stopped", "Ready"])
+    }), { config: { maxWorkers: 1 } })
+
+  test("statuses: the present one, every change, and the end with the registration", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1, { after: "1 second" }), Script.exits(0, { after: "1 second" }))
+      const service = yield* postmaster.register(Service)
+      const statuses = yield* Effect.forkChild(Stream.runCollect(service.statuses), { startImmediately: true })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(
+        (yield* Fiber.join(statuses)).map((status) => status._tag),
+        ["NotYetStarted", "Started", "Ready", "Stopped", "Started", "Ready", "Stopped"]
+      )
+    }))
+
+  test("pid is that of the life running now", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const job = yield* postmaster.register(Job)
+      const pid = yield* job.waitForStartup
+      assert.deepStrictEqual(yield* job.pid, Option.some(pid))
+      yield* job.terminate
+      yield* job.waitForShutdown
+      assert.strictEqual((yield* job.pid)._tag, "None")
+    }))
+})
+
+describe("registration", () => {
+  test("C139 arguments arrive in their JSON form, also after a restart", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { journal, script } = yield* TestSpawner
+      yield* script("mail", Script.exits(1), Script.serves())
+      const again = BackgroundWorker.make("mail", { entry, args: Mail.args, restart: "1 second" })
+      const at = Schema.decodeSync(Schema.DateTimeUtcFromMillis)(1000)
+      yield* postmaster.register(again, { at })
+      yield* TestClock.adjust("1 second")
+      const args = (yield* journal).flatMap((entry) => entry._tag === "Spawned" ? [entry.args] : [])
+      assert.deepStrictEqual(args, [{ at: 1000 }, { at: 1000 }])
+    }))
+
+  test("arguments that do not encode: a typed error that names worker and value, no slot taken", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const error = yield* Effect.flip(postmaster.register(Mail, { at: "noon" } as never))
+      assert.strictEqual(error.reason._tag, "InvalidArguments")
+      assert.include(error.message, "background worker \"mail\": invalid arguments {\"at\":\"noon\"}")
+      assert.strictEqual((yield* postmaster.snapshot).freeSlots, 8)
+    }))
+
+  test("a reason is caught by its tag", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const worker = yield* postmaster.register(Job)
+      yield* worker.waitForReady
+      const caught = yield* postmaster.register(Service).pipe(
+        Effect.as("registered"),
+        Effect.catchReason(
+          "RegistrationError",
+          "SlotsExhausted",
+          ({ maxWorkers, occupants }) => Effect.succeed(`${maxWorkers} taken by ${occupants[0]?.name}`)
+        )
+      )
+      assert.strictEqual(caught, "1 taken by job")
+    }), { config: { maxWorkers: 1 } })
+
+  test("an interrupted caller still gets its worker registered, or refused, and nothing hangs", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const fiber = yield* Effect.forkChild(postmaster.register(Job), { startImmediately: true })
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust(0)
+      assert.strictEqual((yield* postmaster.snapshot).workers.length, 1)
+    }))
+})
+
+describe("the layer", () => {
+  it.effect("C23 preloads of the postmaster's start run during startup, the others after it", () =>
+    Effect.gen(function*() {
+      const consistent = Deferred.makeUnsafe<void>()
+      const finished = Deferred.makeUnsafe<void>()
+      const starts = ["PostmasterStart", "ConsistentState", "RecoveryFinished"] as const
+      const postmaster = TestPostmaster.layerWith({
+        preload: starts.map((startTime) => preload(define(startTime, { startTime }))),
+        startup: (phase) =>
+          Effect.gen(function*() {
+            yield* Deferred.await(consistent)
+            yield* phase.consistent
+            yield* Deferred.await(finished)
+          })
+      })
+      const scope = yield* Effect.scope
+      const memo = yield* Layer.makeMemoMap
+      const spawner = yield* Layer.buildWithMemoMap(TestSpawner.layer, memo, scope)
+      const building = yield* Effect.forkChild(Layer.buildWithMemoMap(postmaster, memo, scope), {
+        startImmediately: true
+      })
+      const born = Effect.gen(function*() {
+        yield* TestClock.adjust(0)
+        const { journal } = yield* TestSpawner
+        return (yield* journal).flatMap((entry) => entry._tag === "Spawned" ? [entry.name] : [])
+      }).pipe(Effect.provide(spawner))
+      assert.deepStrictEqual(yield* born, ["PostmasterStart"])
+      yield* Deferred.succeed(consistent, undefined)
+      assert.deepStrictEqual(yield* born, ["PostmasterStart", "ConsistentState"])
+      assert.isUndefined(building.pollUnsafe())
+      yield* Deferred.succeed(finished, undefined)
+      assert.deepStrictEqual(yield* born, [...starts])
+      yield* Fiber.join(building)
+    }))
+
+  it.effect("C13, C14 (departs) a preload that is refused fails the layer with its typed error", () =>
+    Effect.gen(function*() {
+      const build = (options: TestPostmaster.Options) =>
+        Effect.flip(Effect.scoped(Layer.build(TestPostmaster.layerWith(options))))
+      const bad = yield* build({ preload: [preload(Job), preload(define("bad", { restart: -1 }))] })
+      assert.strictEqual(bad.reason._tag, "InvalidInterval")
+      const crowded = yield* build({ preload: [preload(Job), preload(Job)], config: { maxWorkers: 1 } })
+      assert.strictEqual(crowded.reason._tag, "SlotsExhausted")
+    }))
+
+  it.effect("a startup effect that fails, fails the layer with its own error, and early workers are stopped", () =>
+    Effect.gen(function*() {
+      const early = preload(define("early", { startTime: "PostmasterStart" }))
+      const memo = yield* Layer.makeMemoMap
+      const scope = yield* Effect.scope
+      const { alive } = yield* Effect.provide(
+        TestSpawner,
+        yield* Layer.buildWithMemoMap(TestSpawner.layer, memo, scope)
+      )
+      const inner = yield* Scope.make()
+      const exit = yield* Effect.exit(Layer.buildWithMemoMap(
+        TestPostmaster.layerWith({ preload: [early], startup: () => Effect.fail("no disk" as const) }),
+        memo,
+        inner
+      ))
+      assert.deepStrictEqual(exit, Exit.fail("no disk"))
+      yield* Scope.close(inner, Exit.void)
+      assert.deepStrictEqual(yield* alive, [])
+    }))
+
+  it.effect("releasing the layer shuts down fast and returns when the last worker is gone", () =>
+    Effect.gen(function*() {
+      const scope = yield* Effect.scope
+      const memo = yield* Layer.makeMemoMap
+      const spawner = yield* Layer.buildWithMemoMap(TestSpawner.layer, memo, scope)
+      yield* Effect.gen(function*() {
+        const { alive, journal, script } = yield* TestSpawner
+        yield* script("job", Script.serves({ obeys: "3 seconds" }))
+        const inner = yield* Scope.make()
+        const context = yield* Layer.buildWithMemoMap(TestPostmaster.layer, memo, inner)
+        const job = yield* Effect.provide(Effect.flatMap(Postmaster, (_) => _.register(Job)), context)
+        yield* job.waitForReady
+        const closing = yield* Effect.forkChild(Scope.close(inner, Exit.void), { startImmediately: true })
+        yield* TestClock.adjust("2 seconds")
+        assert.isUndefined(closing.pollUnsafe())
+        yield* TestClock.adjust("1 second")
+        assert.isDefined(closing.pollUnsafe())
+        assert.deepStrictEqual(yield* alive, [])
+        const signals = (yield* journal).flatMap((entry) => entry._tag === "Signaled" ? [entry.signal] : [])
+        assert.deepStrictEqual(signals, ["SIGTERM"])
+      }).pipe(Effect.provide(spawner))
+    }))
+})
+
+describe("shutdown and crash", () => {
+  test("every wait ends at a shutdown, and whoever asks later is told that it is over", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("job", Script.serves({ ready: "never" }))
+      const job = yield* postmaster.register(Job)
+      const ready = yield* Effect.forkChild(Effect.flip(job.waitForReady), { startImmediately: true })
+      const events = yield* Effect.forkChild(Stream.runLast(postmaster.events), { startImmediately: true })
+      const snapshots = yield* Effect.forkChild(Stream.runLast(postmaster.snapshots), { startImmediately: true })
+      yield* postmaster.shutdown("Immediate")
+      yield* postmaster.awaitHalt
+      assert.strictEqual((yield* Fiber.join(ready))._tag, "WorkerStopped")
+      assert.deepStrictEqual((yield* Fiber.join(events)).pipe((_) => _._tag === "Some" && _.value._tag), "Halted")
+      assert.deepStrictEqual((yield* Fiber.join(snapshots)).pipe((_) => _._tag === "Some" && _.value.phase), "Halted")
+      const error = yield* Effect.flip(postmaster.register(Mail, { at: "noon" } as never))
+      assert.strictEqual(error.reason._tag, "NotAccepting")
+      assert.include(error.message, "cannot register background worker \"mail\" in phase Halted")
+      yield* job.terminate
+      yield* job.waitForShutdown
+    }))
+
+  test("C115 what has come in together: the shutdown is heard first, the harshest before the others", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const heard = yield* Effect.forkChild(
+        Stream.runCollect(Stream.filter(postmaster.events, (event) => event._tag === "ShutdownRequested")),
+        { startImmediately: true }
+      )
+      yield* postmaster.shutdown("Smart")
+      yield* postmaster.shutdown("Immediate")
+      yield* postmaster.shutdown("Fast")
+      yield* postmaster.awaitHalt
+      assert.deepStrictEqual(yield* Fiber.join(heard), [{ _tag: "ShutdownRequested", mode: "Immediate" }])
+    }))
+
+  test(
+    "C98 after a crash the startup effect runs again, and attached services come back at once",
+    () =>
+      Effect.gen(function*() {
+        const postmaster = yield* Postmaster
+        const { end } = yield* TestSpawner
+        const attached = (name: string) => define(name, { flags: ["SharedMemory"], restart: "1 hour" })
+        const a = yield* postmaster.register(attached("a"))
+        const b = yield* postmaster.register(attached("b"))
+        const before = yield* b.waitForReady
+        assert.isTrue(yield* end(a.ref, ExitStatus.signaled("SIGSEGV")))
+        yield* TestClock.adjust(0)
+        assert.strictEqual(startups, 2)
+        assert.deepStrictEqual([(yield* a.status)._tag, (yield* b.status)._tag], ["Ready", "Ready"])
+        assert.notStrictEqual(yield* b.waitForReady, before)
+      }),
+    { startup: () => Effect.sync(() => void startups++) }
+  )
+  let startups = 0
+
+  test("C102 restartAfterCrash off: awaitHalt fails, and every wait with it", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { end, script } = yield* TestSpawner
+      yield* script("a", Script.serves({ ready: "never" }))
+      const a = yield* postmaster.register(define("a", { flags: ["SharedMemory"], restart: 0 }))
+      yield* a.waitForStartup
+      yield* end(a.ref, ExitStatus.exited(9))
+      const died = yield* Effect.flip(postmaster.awaitHalt)
+      assert.strictEqual(died._tag, "PostmasterDied")
+      assert.include(died.message, "restartAfterCrash")
+    }), { config: { restartAfterCrash: false } })
+})
+
+describe("watching", () => {
+  test("events tell the story of a worker", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1, { after: "1 second" }), Script.exits(0, { after: "1 second" }))
+      const events: Array<PostmasterEvent.PostmasterEvent> = []
+      yield* Effect.forkChild(Stream.runForEach(postmaster.events, (event) => Effect.sync(() => events.push(event))), {
+        startImmediately: true
+      })
+      yield* postmaster.register(Service)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(events.map((event) => event._tag), [
+        "Registered",
+        "Starting",
+        "Started",
+        "Ready",
+        "Exited",
+        "Starting",
+        "Started",
+        "Ready",
+        "Exited",
+        "Unregistered"
+      ])
+      const exit = events[4]
+      assert(exit?._tag === "Exited")
+      assert.deepStrictEqual([exit.verdict, exit.nextStartInMillis], ["Failed", 10_000])
+    }))
+
+  test("snapshots: the present one, then one per turn that changed something", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const states: Array<string> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(postmaster.snapshots, ({ workers }) =>
+          Effect.sync(() => states.push(workers.map((_) => `${_.name} ${_.state}`).join()))),
+        { startImmediately: true }
+      )
+      const job = yield* postmaster.register(Job)
+      yield* job.waitForReady
+      yield* job.terminate
+      yield* job.waitForShutdown
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual([...states], ["", "job Starting", "job Started", "job Ready", "job Stopping", ""])
+    }))
+
+  test("a snapshot tells since when, how often, how it ended and when it comes back", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1, { after: "1 second" }), Script.exits(1, { after: "1 second" }))
+      yield* TestClock.setTime(1_000_000)
+      yield* postmaster.register(Service)
+      yield* TestClock.adjust("12 seconds")
+      const [service] = (yield* postmaster.snapshot).workers
+      assert.deepInclude(service, {
+        name: "service",
+        state: "Resting",
+        restarts: 1,
+        registeredAt: 1_000_000,
+        nextStartAt: 1_022_000
+      })
+      assert.deepStrictEqual(service?.lastExit, { _tag: "Exited", code: 1 })
+    }))
+
+  test("an onlooker that reads nothing costs nothing and loses only the oldest", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { journal, script } = yield* TestSpawner
+      yield* script("service", Script.exits(1))
+      const stuck = yield* Effect.forkChild(Stream.runForEach(postmaster.events, () => Effect.never), {
+        startImmediately: true
+      })
+      yield* postmaster.register(Service)
+      yield* TestClock.adjust("10 hours")
+      assert.strictEqual((yield* journal).filter((entry) => entry._tag === "Spawned").length, 3601)
+      yield* Fiber.interrupt(stuck)
+    }))
+})
+
+describe("a postmaster that dies", () => {
+  it.effect("C121 a spawner that breaks the contract harms its worker, nobody else", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      // A fiber spawner cannot even parse this entry; the birth succeeds and the life fails.
+      const lost = yield* postmaster.register(BackgroundWorker.make("x", { entry: { module: new URL("nowhere:x") } }))
+      const error = yield* Effect.flip(lost.waitForReady)
+      assert(error._tag === "WorkerStopped" && error.lastExit?._tag === "Exited")
+      assert.strictEqual(error.lastExit.error?.kind, "EntryNotLoaded")
+    }).pipe(Effect.provide(Postmaster.layer().pipe(Layer.provide([SpawnerFiber.layer, PostmasterConfig.layer()])))))
+})

@@ -1,0 +1,65 @@
+import { PostmasterConfig } from "@effect-postmaster/core"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+const load = (env: Record<string, string>) =>
+  PostmasterConfig.config.parse(
+    ConfigProvider.fromEnvRecord(env).pipe(ConfigProvider.nested("postmaster"), ConfigProvider.constantCase)
+  )
+
+describe("settings", () => {
+  it.effect("the defaults are those of the documentation", () =>
+    Effect.gen(function*() {
+      const settings = yield* Effect.provide(PostmasterConfig, PostmasterConfig.layer())
+      assert.deepStrictEqual(settings, PostmasterConfig.defaults)
+      assert.deepStrictEqual(
+        [settings.maxWorkers, Duration.toMillis(settings.killAfter), Duration.toMillis(settings.stopTimeout)],
+        [8, 5000, 30_000]
+      )
+    }))
+
+  it.effect("options are laid over the defaults, durations in any form", () =>
+    Effect.gen(function*() {
+      const layer = PostmasterConfig.layer({ maxWorkers: 2, stopTimeout: "1 minute", killAfter: Duration.infinity })
+      const settings = yield* Effect.provide(PostmasterConfig, layer)
+      assert.deepStrictEqual(
+        [settings.maxWorkers, Duration.toMillis(settings.stopTimeout), Duration.toMillis(settings.killAfter)],
+        [2, 60_000, Number.POSITIVE_INFINITY]
+      )
+    }))
+
+  for (
+    const options of [{ maxWorkers: -1 }, { maxWorkers: Number.NaN }, { maxLaunchesPerTurn: 0 }, { killAfter: -1 }]
+  ) {
+    it.effect(`${JSON.stringify(options)} is a defect that names the setting`, () =>
+      Effect.gen(function*() {
+        const exit = yield* Effect.exit(Effect.provide(PostmasterConfig, PostmasterConfig.layer(options)))
+        assert(exit._tag === "Failure")
+        assert.include(Cause.pretty(exit.cause), Object.keys(options)[0]!)
+      }))
+  }
+
+  it.effect("from the environment", () =>
+    Effect.gen(function*() {
+      const settings = yield* load({
+        POSTMASTER_MAX_WORKERS: "3",
+        POSTMASTER_STOP_TIMEOUT: "2 seconds",
+        POSTMASTER_RESTART_AFTER_CRASH: "false",
+        POSTMASTER_SHUTDOWN_ON_RELEASE: "Smart"
+      })
+      assert.deepStrictEqual(
+        [
+          settings.maxWorkers,
+          Duration.toMillis(settings.stopTimeout),
+          settings.restartAfterCrash,
+          settings.shutdownOnRelease
+        ],
+        [3, 2000, false, "Smart"]
+      )
+      const error = yield* Effect.flip(load({ POSTMASTER_MAX_WORKERS: "many" }))
+      assert.include(String(error), "maxWorkers")
+    }))
+})

@@ -1,0 +1,113 @@
+import { BackgroundWorker, Identity, Registration, Restart } from "@effect-postmaster/core"
+import { assert, describe, it } from "@effect/vitest"
+import { attached, define } from "./machineHarness.ts"
+
+const day = 86_400_000
+const interval = (seconds: number) => define("w", { restart: Restart.after(seconds * 1000) })
+const reason = (registration: Registration.Registration) => Registration.sanityCheck(registration)
+
+describe("sanity checks", () => {
+  const refused: ReadonlyArray<readonly [string, Registration.Registration, string, string]> = [
+    ["an empty name", define(""), "InvalidName", "background worker \"\": invalid name \"\", it is empty"],
+    ["a name of 96 bytes", define("ö".repeat(48)), "InvalidName", "it has 96 bytes and may have at most 95"],
+    [
+      "a name with a line break",
+      define("a\nb"),
+      "InvalidName",
+      "invalid name \"a\\nb\", it contains control characters"
+    ],
+    ["a type that is too long", define("w", { type: "t".repeat(96) }), "InvalidName", "invalid type"],
+    [
+      "C2 (departs) a database connection without shared memory",
+      define("w", { flags: ["DatabaseConnection"] }),
+      "SharedMemoryRequired",
+      "background worker \"w\": must attach to shared memory in order to request a database connection"
+    ],
+    [
+      "C3 a database connection at postmaster start",
+      attached("w", { flags: ["SharedMemory", "DatabaseConnection"], startTime: "PostmasterStart" }),
+      "DatabaseNotReady",
+      "background worker \"w\": cannot request database access if starting at postmaster start"
+    ],
+    [
+      "C7 an interval of 86,400,001 s",
+      interval(86_400_001),
+      "InvalidInterval",
+      "invalid restart interval 86400001000 ms"
+    ],
+    [
+      "C8 (departs) -1 s; never is a word here",
+      interval(-1),
+      "InvalidInterval",
+      "\"w\": invalid restart interval -1000 ms"
+    ],
+    ["C8 -2 s", interval(-2), "InvalidInterval", "-2000 ms"],
+    ["an interval that is no number", interval(Number.NaN), "InvalidInterval", "invalid restart interval NaN ms"],
+    ["an endless interval", interval(Number.POSITIVE_INFINITY), "InvalidInterval", "Infinity ms"],
+    [
+      "a negative stop timeout",
+      define("w", { stopTimeoutMillis: -5 }),
+      "InvalidInterval",
+      "invalid stop timeout -5 ms"
+    ],
+    [
+      "C9 the parallel class with a restart",
+      define("w", { class: "parallel", restart: Restart.after(1) }),
+      "ParallelRestart",
+      "background worker \"w\": parallel workers may not be configured for restart"
+    ]
+  ]
+  for (const [title, registration, tag, words] of refused) {
+    it(`${title} is refused`, () => {
+      const found = reason(registration)
+      assert.strictEqual(found?._tag, tag)
+      assert.include(found?.message, words)
+    })
+  }
+
+  const accepted: ReadonlyArray<readonly [string, Registration.Registration]> = [
+    ["C1 (departs) a worker without shared memory: it is isolated", define("w")],
+    ["C5 never", define("w", { restart: Restart.never() })],
+    ["C5 0 s", interval(0)],
+    ["C5 1 s", interval(1)],
+    ["C5 86,400 s", interval(86_400)],
+    ["C6 86,401 s: the bound is not one day", interval(86_401)],
+    ["C7 86,400,000 s", interval(day)],
+    ["C44 a name of 95 bytes", define("x".repeat(Identity.maxNameBytes))],
+    ["an endless stop timeout", define("w", { stopTimeoutMillis: Number.POSITIVE_INFINITY })]
+  ]
+  for (const [title, registration] of accepted) {
+    it(`${title} is accepted`, () => assert.isUndefined(reason(registration)))
+  }
+
+  it("C4 of several faults the first in PostgreSQL's order is reported", () => {
+    const all = define("w", {
+      flags: ["DatabaseConnection"],
+      startTime: "PostmasterStart",
+      restart: Restart.after(-2000),
+      class: "parallel"
+    })
+    assert.strictEqual(reason(all)?._tag, "SharedMemoryRequired")
+    const three = { ...all, flags: ["SharedMemory", "DatabaseConnection"] } as const
+    assert.strictEqual(reason(three)?._tag, "DatabaseNotReady")
+    assert.strictEqual(reason({ ...three, startTime: "ConsistentState" })?._tag, "InvalidInterval")
+  })
+})
+
+describe("definitions", () => {
+  const entry = { module: new URL("file:///w.js") }
+
+  it("C11 the type defaults to the name", () => {
+    assert.strictEqual(BackgroundWorker.make("w", { entry }).type, "w")
+  })
+
+  it("restart takes a word, a duration or a policy, and hides nothing that is wrong", () => {
+    const restart = (input: Restart.Input) => BackgroundWorker.make("w", { entry, restart: input }).restart
+    assert.deepStrictEqual(restart("never"), { _tag: "Never", onSuccess: "Unregister" })
+    assert.deepStrictEqual(restart("10 seconds"), { _tag: "After", delayMillis: 10_000, onSuccess: "Unregister" })
+    const policy = Restart.after("1 minute", { onSuccess: "Restart" })
+    assert.deepStrictEqual(restart(policy), policy)
+    assert.deepStrictEqual(restart(Number.NaN), { _tag: "After", delayMillis: Number.NaN, onSuccess: "Unregister" })
+    assert.deepStrictEqual(restart("soon" as never), restart(Number.NaN))
+  })
+})

@@ -1,0 +1,172 @@
+/** Drives the machine by hand: a clock that a test sets, names instead of references, and the orders of each turn. */
+import { exited, type ExitStatus, notStarted } from "@effect-postmaster/core/ExitStatus"
+import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
+import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
+import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
+import * as Restart from "@effect-postmaster/core/Restart"
+import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
+import { assert } from "@effect/vitest"
+import * as Machine from "../src/internal/machine.ts"
+import * as SlotTable from "../src/internal/slotTable.ts"
+
+export const define = (name: string, options: Partial<Registration> = {}): Registration => ({
+  name,
+  type: name,
+  entry: { module: "file:///worker.js", export: "main" },
+  args: null,
+  flags: [],
+  startTime: "RecoveryFinished",
+  restart: Restart.never(),
+  ...options
+})
+
+export const attached = (name: string, options: Partial<Registration> = {}): Registration =>
+  define(name, { flags: ["SharedMemory"], ...options })
+
+export const every = (millis: number): Restart.Restart => Restart.after(millis)
+
+export const failedBirth = notStarted(
+  new SpawnError({ reason: new ProcessNotStarted({ worker: "w", detail: "no more processes" }) })
+)
+
+export class Harness {
+  readonly state: Machine.State
+  now = 0
+  orders: ReadonlyArray<Machine.Action> = []
+  private requests = 0
+  private pids = 100
+  private readonly refs = new Map<string, SlotRef>()
+
+  constructor(settings: Partial<Machine.Settings> = {}) {
+    this.state = Machine.make({
+      maxWorkers: 8,
+      classLimits: { parallel: 2 },
+      killAfter: 5_000,
+      stopTimeout: 30_000,
+      maxLaunchesPerTurn: 100,
+      restartAfterCrash: true,
+      ...settings
+    })
+  }
+
+  hear(input: Machine.Input): this {
+    this.orders = Machine.step(this.state, input, this.now)
+    assert.isUndefined(SlotTable.broken(this.state.table))
+    return this
+  }
+
+  /** Opens the table and goes straight to phase Run. */
+  run(): this {
+    this.phase("Startup")
+    return this.phase("Run")
+  }
+
+  phase(phase: "Startup" | "Consistent" | "Run"): this {
+    return this.hear({ _tag: "PhaseReached", phase, run: this.state.startupRun })
+  }
+
+  /** Registers; remembers the reference under the worker's name. */
+  register(registration: Registration, registrant: Registrant = "Application"): this {
+    this.hear({ _tag: "RegisterRequested", request: this.requests++, registration, registrant })
+    const reply = this.order("Reply")
+    if (reply !== undefined) this.refs.set(registration.name, reply.ref)
+    return this
+  }
+
+  ref(name: string): SlotRef {
+    return this.refs.get(name)!
+  }
+
+  born(...names: ReadonlyArray<string>): this {
+    for (const name of names) this.hear({ _tag: "ChildStarted", ref: this.ref(name), pid: this.pids++ as Pid })
+    return this
+  }
+
+  joins(...names: ReadonlyArray<string>): this {
+    for (const name of names) this.hear({ _tag: "ChildAttached", ref: this.ref(name) })
+    return this
+  }
+
+  leaves(name: string): this {
+    return this.hear({ _tag: "ChildDetached", ref: this.ref(name) })
+  }
+
+  ready(name: string): this {
+    return this.hear({ _tag: "ChildReady", ref: this.ref(name) })
+  }
+
+  exits(name: string, status: ExitStatus | number): this {
+    return this.hear({
+      _tag: "ChildExited",
+      ref: this.ref(name),
+      status: typeof status === "number" ? exited(status) : status
+    })
+  }
+
+  notBorn(name: string): this {
+    assert(failedBirth._tag === "NotStarted")
+    return this.hear({ _tag: "ChildNotStarted", ref: this.ref(name), error: failedBirth.error })
+  }
+
+  terminate(name: string): this {
+    return this.hear({ _tag: "TerminateRequested", ref: this.ref(name) })
+  }
+
+  shutdown(mode: "Smart" | "Fast" | "Immediate"): this {
+    return this.hear({ _tag: "ShutdownRequested", mode })
+  }
+
+  /** Lets time pass without waking the machine. */
+  later(millis: number): this {
+    this.now += millis
+    return this
+  }
+
+  /** Wakes the machine after so much time. */
+  wake(millis = 0): this {
+    this.now += millis
+    return this.hear({ _tag: "Woke" })
+  }
+
+  wakeIn(): number | undefined {
+    const at = Machine.nextWakeAt(this.state)
+    return at === undefined ? undefined : at - this.now
+  }
+
+  order<Tag extends Machine.Action["_tag"]>(tag: Tag): Extract<Machine.Action, { readonly _tag: Tag }> | undefined {
+    return this.all(tag)[0]
+  }
+
+  all<Tag extends Machine.Action["_tag"]>(tag: Tag): ReadonlyArray<Extract<Machine.Action, { readonly _tag: Tag }>> {
+    return this.orders.filter((one): one is Extract<Machine.Action, { readonly _tag: Tag }> => one._tag === tag)
+  }
+
+  get launched(): ReadonlyArray<string> {
+    return this.all("Spawn").map((order) => order.launch.registration.name)
+  }
+
+  get signals(): ReadonlyArray<string> {
+    return this.all("Signal").map((order) => `${this.nameOf(order.ref)} ${order.signal} ${order.target}`)
+  }
+
+  get told(): ReadonlyArray<string> {
+    return this.all("Notify").map((order) =>
+      `${this.nameOf(order.ref)} ${order.status._tag}${order.gone ? " gone" : ""}`
+    )
+  }
+
+  get events(): ReadonlyArray<PostmasterEvent["_tag"]> {
+    return this.all("Publish").map((order) => order.event._tag)
+  }
+
+  life(name: string): SlotTable.Life["_tag"] | undefined {
+    return SlotTable.find(this.state.table, this.ref(name))?.life._tag
+  }
+
+  private nameOf(ref: SlotRef): string {
+    for (const [name, known] of this.refs) {
+      if (known.slot === ref.slot && known.generation === ref.generation) return name
+    }
+    return "?"
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Decides what the postmaster and a worker process say to each other on file
+ * descriptor 3: the messages of both directions, their framing, and the order a
+ * worker must keep.
+ *
+ * A frame is its length as an unsigned 32-bit little-endian number, then that
+ * many bytes of UTF-8 JSON. Nothing here reads or writes: bytes and messages go
+ * in, messages and bytes come out, and what is wrong comes out as a sentence.
+ *
+ * @since 0.1.0
+ */
+import { ExitError } from "@effect-postmaster/core/ExitStatus"
+import { ChildReport, Launch } from "@effect-postmaster/core/Spawner"
+import { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+
+/** The file descriptor of the channel in a worker. */
+export const channelFd = 3
+
+/** The longest frame a worker may send: its last words are the largest thing it has to say. */
+export const maxFrameFromWorker = 1024 * 1024
+
+/** The longest frame a worker accepts. It carries the arguments, and the postmaster is trusted. */
+export const maxFrameToWorker = 64 * 1024 * 1024
+
+/** What the postmaster tells a worker. `Launch` comes first and once. */
+export const ToWorker = Schema.TaggedUnion({
+  Launch: { launch: Launch },
+  Signal: { signal: WorkerSignal }
+})
+
+export type ToWorker = typeof ToWorker.Type
+
+/**
+ * What a worker tells the postmaster. `Listening` comes first, `LastWords` last,
+ * each message at most once, `Detached` only after `Attached`.
+ */
+export const ToPostmaster = Schema.TaggedUnion({
+  /** The signal handlers stand: from here on signals of the operating system are heard. */
+  Listening: {},
+  Report: { report: ChildReport },
+  /** The worker's own verdict, written just before it leaves. */
+  LastWords: { code: Schema.Natural, error: Schema.optionalKey(ExitError) }
+})
+
+export type ToPostmaster = typeof ToPostmaster.Type
+
+const utf8 = new TextEncoder()
+
+const frame = (json: unknown): Uint8Array => {
+  const text = JSON.stringify(json)
+  const body = utf8.encode(text)
+  const bytes = new Uint8Array(4 + body.length)
+  new DataView(bytes.buffer).setUint32(0, body.length, true)
+  bytes.set(body, 4)
+  return bytes
+}
+
+const jsonToWorker = Schema.encodeSync(Schema.toCodecJson(ToWorker))
+const jsonToPostmaster = Schema.encodeSync(Schema.toCodecJson(ToPostmaster))
+
+export const encodeToWorker = (message: ToWorker): Uint8Array => frame(jsonToWorker(message))
+export const encodeToPostmaster = (message: ToPostmaster): Uint8Array => frame(jsonToPostmaster(message))
+
+const decodeWith = <A>(decode: (input: unknown) => Result.Result<A, unknown>) =>
+(
+  body: Uint8Array
+): Result.Result<A, string> => {
+  let json: unknown
+  try {
+    // A fatal decoder: a replacement character would let garbage pass as text.
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body))
+  } catch {
+    return Result.fail(`a frame of ${body.length} bytes that is not JSON`)
+  }
+  return Result.mapError(decode(json), () => `a message that does not decode: ${excerpt(JSON.stringify(json))}`)
+}
+
+const excerpt = (text: string): string => text.length > 100 ? `${text.slice(0, 100)}…` : text
+
+export const decodeToWorker = decodeWith(Schema.decodeUnknownResult(Schema.toCodecJson(ToWorker)))
+export const decodeToPostmaster = decodeWith(Schema.decodeUnknownResult(Schema.toCodecJson(ToPostmaster)))
+
+/**
+ * Cuts a stream of bytes into frames. Every byte is copied at most once, however
+ * small the pieces in which a large frame arrives.
+ */
+export interface Deframer {
+  /** The frames that `chunk` completes, in order, or what is wrong. After a failure it must not be used again. */
+  readonly push: (chunk: Uint8Array) => Result.Result<ReadonlyArray<Uint8Array>, string>
+}
+
+export const makeDeframer = (maxBytes: number): Deframer => {
+  const header = new Uint8Array(4)
+  const view = new DataView(header.buffer)
+  let headerBytes = 0
+  // Grows with what has arrived, not with what was announced: four bytes of a stranger reserve no memory.
+  let parts: Array<Uint8Array> = []
+  let partBytes = 0
+  let bodyBytes = 0
+  return {
+    push: (chunk) => {
+      const frames: Array<Uint8Array> = []
+      let at = 0
+      while (at < chunk.length || (headerBytes === 4 && partBytes === bodyBytes)) {
+        if (headerBytes < 4) {
+          header[headerBytes++] = chunk[at++]!
+          if (headerBytes < 4) continue
+          bodyBytes = view.getUint32(0, true)
+          if (bodyBytes > maxBytes) {
+            return Result.fail(`a frame of ${bodyBytes} bytes, and ${maxBytes} are allowed`)
+          }
+        }
+        if (partBytes < bodyBytes) {
+          const part = chunk.subarray(at, at + bodyBytes - partBytes)
+          if (part.length > 0) {
+            parts.push(part)
+            partBytes += part.length
+            at += part.length
+          }
+        }
+        if (partBytes < bodyBytes) break
+        frames.push(join(parts, bodyBytes))
+        parts = []
+        partBytes = 0
+        headerBytes = 0
+      }
+      return Result.succeed(frames)
+    }
+  }
+}
+
+const join = (parts: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+  if (parts.length === 1) return parts[0]!
+  const whole = new Uint8Array(size)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+/** What a worker has said so far: the tags of its messages, and the names of its reports. */
+export type Said = ReadonlySet<string>
+
+const nameOf = (message: ToPostmaster): string => message._tag === "Report" ? message.report : message._tag
+
+/**
+ * Adds a message to what a worker has said, or says which rule it breaks:
+ * nothing before `Listening`, nothing twice, no `Detached` without `Attached`,
+ * nothing after `LastWords`.
+ */
+export const hear = (said: Said, message: ToPostmaster): Result.Result<Said, string> => {
+  const name = nameOf(message)
+  if (said.has("LastWords")) return Result.fail(`${name} after its LastWords`)
+  if (said.has(name)) return Result.fail(`${name} twice`)
+  if (name !== "Listening" && !said.has("Listening")) return Result.fail(`${name} before Listening`)
+  if (name === "Detached" && !said.has("Attached")) return Result.fail("Detached without Attached")
+  return Result.succeed(new Set(said).add(name))
+}

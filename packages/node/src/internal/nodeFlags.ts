@@ -1,0 +1,95 @@
+/**
+ * Decides which of the application's own Node flags a worker inherits.
+ *
+ * Conditions, loaders, preloads and memory limits make the application what it
+ * is, and its workers are part of it. What names a port, a script of its own, a
+ * mode of running or an output file belongs to one process and is left out.
+ *
+ * @since 0.1.0
+ */
+
+/** Flags left out, by the way they begin. */
+const families = ["--inspect", "--debug-port", "--watch", "--test", "--cpu-prof", "--heap-prof", "--build-snapshot"]
+
+/** Flags left out, by their whole name. The last one would make a worker deaf to SIGUSR1. */
+const names = new Set([
+  "-e",
+  "--eval",
+  "-p",
+  "-pe",
+  "--print",
+  "--input-type",
+  "-i",
+  "--interactive",
+  "-c",
+  "--check",
+  "--run",
+  "--disable-sigusr1"
+])
+
+/** Of the flags left out, those whose value may be an argument of its own. */
+const valued = new Set([
+  "-e",
+  "--eval",
+  "-p",
+  "-pe",
+  "--print",
+  "--input-type",
+  "--run",
+  "--inspect-port",
+  "--debug-port",
+  "--inspect-publish-uid",
+  "--watch-path",
+  "--watch-kill-signal",
+  "--test-concurrency",
+  "--test-coverage-branches",
+  "--test-coverage-exclude",
+  "--test-coverage-functions",
+  "--test-coverage-include",
+  "--test-coverage-lines",
+  "--test-global-setup",
+  "--test-isolation",
+  "--test-name-pattern",
+  "--test-random-seed",
+  "--test-reporter",
+  "--test-reporter-destination",
+  "--test-rerun-failures",
+  "--test-shard",
+  "--test-skip-pattern",
+  "--test-timeout",
+  "--cpu-prof-dir",
+  "--cpu-prof-interval",
+  "--cpu-prof-name",
+  "--heap-prof-dir",
+  "--heap-prof-interval",
+  "--heap-prof-name",
+  "--build-snapshot-config"
+])
+
+const nameOf = (flag: string): string => {
+  const equals = flag.indexOf("=")
+  return equals < 0 ? flag : flag.slice(0, equals)
+}
+
+const isOwn = (flag: string): boolean => {
+  const name = nameOf(flag)
+  return names.has(name) || families.some((family) => name === family || name.startsWith(`${family}-`))
+}
+
+/** Filters arguments as `process.execArgv` has them: a value may follow its flag as an argument of its own. */
+export const inheritedFlags = (execArgv: ReadonlyArray<string>): Array<string> => {
+  const kept: Array<string> = []
+  for (let index = 0; index < execArgv.length; index++) {
+    const flag = execArgv[index]!
+    if (!isOwn(flag)) {
+      kept.push(flag)
+    } else if (valued.has(flag) && index + 1 < execArgv.length && !execArgv[index + 1]!.startsWith("-")) {
+      index++
+    }
+  }
+  return kept
+}
+
+/** Filters `NODE_OPTIONS`, whose arguments are parted by spaces outside of double quotes and stay as they are quoted. */
+export const inheritedNodeOptions = (options: string): string =>
+  inheritedFlags(options.match(/(?:"(?:\\.|[^"\\])*"|[^\s"])+/g) ?? []).join(" ")

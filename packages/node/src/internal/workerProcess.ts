@@ -1,0 +1,274 @@
+/**
+ * Decides what one process of a worker is to the postmaster: how it is spoken
+ * to, what it is believed, and how its end is told.
+ *
+ * Facts about the end are trusted in this order: a broken protocol, the signal
+ * the operating system names, the worker's last words if they agree with its
+ * exit code, the exit code.
+ *
+ * @since 0.1.0
+ */
+import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
+import type { Pid } from "@effect-postmaster/core/Identity"
+import type { Child, ChildReport, Launch } from "@effect-postmaster/core/Spawner"
+import type { SignalTarget, WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import type { ChildProcess } from "node:child_process"
+import * as Fs from "node:fs"
+import type { Socket } from "node:net"
+import type { Readable } from "node:stream"
+import { decodeToPostmaster, encodeToWorker, hear, makeDeframer, maxFrameFromWorker, type Said } from "./channel.ts"
+import { boundDrains, type Drain, makeTap, relayLines, type Tap } from "./output.ts"
+import { awaitEmpty, signalGroup } from "./processGroup.ts"
+
+/** A process that was born, with what the holder of its scope needs beyond the contract. */
+export interface WorkerProcess {
+  readonly child: Child
+  /** Reads the output and tells the end. Run once, by a fiber that nobody interrupts. */
+  readonly watch: Effect.Effect<void>
+  /** Ends the whole group and returns when it is gone, or after a bound. */
+  readonly end: Effect.Effect<void>
+}
+
+/** How the operating system told the end. */
+interface Gone {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** How long the end of a worker is waited for after SIGKILL. Longer can only mean that it hangs in the kernel. */
+const endPatienceMillis = 10_000
+
+/** How long a living worker may be without its channel. A dying one is without it for microseconds. */
+const deafPatienceMillis = 5_000
+
+const signalFrame = (signal: WorkerSignal): Uint8Array => encodeToWorker({ _tag: "Signal", signal })
+
+const frames: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: Uint8Array } = {
+  SIGTERM: signalFrame("SIGTERM"),
+  SIGQUIT: signalFrame("SIGQUIT"),
+  SIGHUP: signalFrame("SIGHUP"),
+  SIGUSR1: signalFrame("SIGUSR1")
+}
+
+/**
+ * Writes past the socket's own queue, which must be empty. A socket that meets a failing write
+ * destroys itself together with what it could still read, and a worker that has
+ * just left is exactly that: its last words are there and writing to it fails.
+ */
+const writeAround = (socket: Socket, bytes: Uint8Array): void => {
+  if (socket.destroyed) return
+  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
+  if (fd === undefined || fd < 0) {
+    socket.write(bytes)
+    return
+  }
+  let written = 0
+  try {
+    written = Fs.writeSync(fd, bytes)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return
+  }
+  if (written < bytes.length) socket.write(bytes.subarray(written))
+}
+
+/**
+ * Takes over a process just started: must be called in the same turn as
+ * `spawn`, so that no event of it is missed.
+ */
+export const makeWorkerProcess = (
+  launch: Launch,
+  launchFrame: Uint8Array,
+  report: (report: ChildReport) => void,
+  process: ChildProcess,
+  pid: Pid
+): WorkerProcess => {
+  const channel = process.stdio[3] as Socket
+  const stdout = makeTap(process.stdout as Readable)
+  const stderr = makeTap(process.stderr as Readable)
+  const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
+  const exited = Deferred.makeUnsafe<Gone>()
+  const channelClosed = Deferred.makeUnsafe<void>()
+
+  /** Set by the exit event. From then on the number `pid` is not ours to signal. */
+  let gone: Gone | undefined
+  /** The signals that end workers and that we have sent. */
+  const ordered = new Set<string>()
+  /** Requests waiting for a worker that does not read: either counts once, however often it was made. */
+  const postponed = new Set<"SIGHUP" | "SIGUSR1">()
+  let said: Said = new Set()
+  let lastWords: ExitStatus.ExitError | undefined
+  let lastCode: number | undefined
+  /** What was wrong on the channel. Ends the belief in everything else it said. */
+  let violation: string | undefined
+
+  // --- what it says ---
+
+  const violate = (problem: string): void => {
+    if (violation !== undefined) return
+    violation = problem
+    if (gone === undefined) signalGroup(pid, "SIGKILL")
+    channel.destroy()
+  }
+
+  const deframer = makeDeframer(maxFrameFromWorker)
+
+  const onFrame = (frame: Uint8Array): void => {
+    const message = decodeToPostmaster(frame)
+    if (Result.isFailure(message)) return violate(`sent ${message.failure} on its control channel`)
+    const heard = hear(said, message.success)
+    if (Result.isFailure(heard)) return violate(`sent ${heard.failure} on its control channel`)
+    said = heard.success
+    if (message.success._tag === "Report") {
+      report(message.success.report)
+    } else if (message.success._tag === "LastWords") {
+      lastCode = message.success.code
+      lastWords = message.success.error
+    }
+  }
+
+  channel.on("data", (chunk: Uint8Array) => {
+    if (violation !== undefined) return
+    const cut = deframer.push(chunk)
+    if (Result.isFailure(cut)) return violate(`sent ${cut.failure} on its control channel`)
+    for (const frame of cut.success) {
+      if (violation === undefined) onFrame(frame)
+    }
+  })
+
+  /** Without the channel the worker would outlive us one day, so it does not keep its life without it. */
+  let deaf: NodeJS.Timeout | undefined
+  const onChannelEnd = (): void => {
+    if (gone !== undefined || deaf !== undefined) return
+    deaf = setTimeout(() => violate("closed its control channel"), deafPatienceMillis)
+  }
+  // ECONNRESET and EPIPE are how a killed peer looks; they mean what the end means.
+  channel.on("error", onChannelEnd)
+  channel.on("end", onChannelEnd)
+  channel.on("close", () => {
+    onChannelEnd()
+    Deferred.doneUnsafe(channelClosed, Effect.void)
+  })
+
+  // --- what it is told ---
+
+  const request = (signal: "SIGHUP" | "SIGUSR1"): void => {
+    if (channel.writableLength > 0) postponed.add(signal)
+    else writeAround(channel, frames[signal])
+  }
+
+  channel.on("drain", () => {
+    const due = [...postponed]
+    postponed.clear()
+    for (const signal of due) request(signal)
+  })
+
+  /** Behind a queue the frame waits its turn, once: asking twice to stop is asking once. */
+  const order = (signal: "SIGTERM" | "SIGQUIT"): void => {
+    if (ordered.has(signal)) return
+    if (channel.writableLength > 0) channel.write(frames[signal])
+    else writeAround(channel, frames[signal])
+  }
+
+  const signalOS = (signal: "SIGTERM" | "SIGQUIT", target: SignalTarget): void => {
+    if (target === "Group") signalGroup(pid, signal)
+    else process.kill(signal)
+  }
+
+  const signal = (name: WorkerSignal, target: SignalTarget): void => {
+    if (gone !== undefined) return
+    switch (name) {
+      case "SIGHUP":
+      case "SIGUSR1":
+        return request(name)
+      case "SIGTERM":
+        order(name)
+        ordered.add(name)
+        // A worker that does not listen yet would die of it; it finds the frame when it listens.
+        if (said.has("Listening")) signalOS(name, target)
+        return
+      case "SIGQUIT":
+        order(name)
+        ordered.add(name)
+        return signalOS(name, target)
+      case "SIGKILL":
+        ordered.add(name)
+        signalGroup(pid, name)
+        return
+    }
+  }
+
+  writeAround(channel, launchFrame)
+
+  // --- how it ends ---
+
+  process.on("exit", (code, signal) => {
+    // In this very turn the number is still the group's, if anybody is left in it.
+    signalGroup(pid, "SIGKILL")
+    gone = { code, signal }
+    clearTimeout(deaf)
+    Deferred.doneUnsafe(exited, Effect.succeed(gone))
+  })
+
+  const statusOf = ({ code, signal }: Gone): ExitStatus.ExitStatus => {
+    if (violation !== undefined) return ExitStatus.lost(violation)
+    if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
+    if (code === null) return ExitStatus.lost("left neither an exit code nor a signal")
+    return code === lastCode ? ExitStatus.exited(code, lastWords) : ExitStatus.exited(code)
+  }
+
+  const relay = (tap: Tap, log: (line: string) => Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
+    relayLines(tap, log).pipe(
+      Effect.annotateLogs({
+        worker: launch.registration.name,
+        slot: launch.ref.slot,
+        generation: launch.ref.generation,
+        pid
+      }),
+      Effect.forkChild({ startImmediately: true })
+    )
+
+  const control: Drain = {
+    isOpen: () => !Deferred.isDoneUnsafe(channelClosed),
+    isDry: () => true,
+    taken: () => channel.bytesRead,
+    cut: () => void channel.destroy()
+  }
+
+  const watch = Effect.gen(function*() {
+    const readers = [yield* relay(stdout, Effect.logInfo), yield* relay(stderr, Effect.logWarning)]
+    const how = yield* Deferred.await(exited)
+    yield* awaitEmpty(pid)
+    const unbound = boundDrains([stdout, stderr, control])
+    yield* Effect.forEach(readers, Fiber.await)
+    yield* Deferred.await(channelClosed)
+    unbound()
+    yield* Deferred.succeed(exit, statusOf(how))
+  })
+
+  return {
+    watch,
+    end: Effect.suspend(() => {
+      signal("SIGKILL", "Group")
+      return awaitAtMost(exit, endPatienceMillis)
+    }),
+    child: {
+      pid,
+      signal: (name, target) => Effect.sync(() => signal(name, target)),
+      exit: Deferred.await(exit)
+    }
+  }
+}
+
+/** The operating system's time, not the `Clock`: what is waited for is not simulated. */
+const awaitAtMost = <A>(deferred: Deferred.Deferred<A>, millis: number): Effect.Effect<void> =>
+  Effect.raceFirst(
+    Deferred.await(deferred),
+    Effect.callback<void>((resume) => {
+      const timer = setTimeout(() => resume(Effect.void), millis)
+      return Effect.sync(() => clearTimeout(timer))
+    })
+  )

@@ -1,0 +1,212 @@
+/**
+ * What a program may do that is no worker: each is a shell script in place of
+ * Node, which is given the channel and does something wrong with it.
+ */
+import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
+import { SpawnError } from "@effect-postmaster/core/SpawnError"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { encodeToPostmaster, type ToPostmaster } from "../src/internal/channel.ts"
+import { born, isGone, launch, lived, until } from "./support.ts"
+
+const patience = 60_000
+
+/** A program that writes these bytes to the channel and goes on as the script says. */
+const program = Effect.fnUntraced(function*(bytes: Uint8Array, script: string) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "hostile-"))),
+    (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true }))
+  )
+  const path = Path.join(folder, "program")
+  Fs.writeFileSync(Path.join(folder, "bytes"), bytes)
+  Fs.writeFileSync(path, `#!/bin/sh\ncat "$(dirname "$0")/bytes" >&3\n${script}\n`, { mode: 0o755 })
+  return path
+})
+
+const frames = (...messages: ReadonlyArray<ToPostmaster>): Uint8Array => Buffer.concat(messages.map(encodeToPostmaster))
+const frame = (body: string): Uint8Array => {
+  const bytes = Buffer.alloc(4 + Buffer.byteLength(body))
+  bytes.writeUInt32LE(bytes.length - 4)
+  bytes.write(body, 4)
+  return bytes
+}
+const listening: ToPostmaster = { _tag: "Listening" }
+const ready: ToPostmaster = { _tag: "Report", report: "Ready" }
+const lastWords: ToPostmaster = { _tag: "LastWords", code: 0, error: { kind: "Failure", message: "so it says" } }
+const stay = "while :; do sleep 1000; done"
+
+describe.concurrent("a program that", () => {
+  const cases: ReadonlyArray<{
+    readonly title: string
+    readonly bytes: Uint8Array
+    readonly script: string
+    readonly status: ExitStatus.ExitStatus | RegExp
+  }> = [
+    {
+      title: "sends garbage is killed",
+      bytes: Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"),
+      script: stay,
+      status: /^sent a frame of 1347703880 bytes, and 1048576 are allowed on its control channel$/
+    },
+    {
+      title: "sends garbage and exits is not believed",
+      bytes: Buffer.from("garbage"),
+      script: "exit 0",
+      status: /^sent a frame of .* on its control channel$/
+    },
+    {
+      title: "announces a huge frame is killed",
+      bytes: Uint8Array.of(0xff, 0xff, 0xff, 0xff),
+      script: stay,
+      status: /^sent a frame of 4294967295 bytes/
+    },
+    {
+      title: "sends what is no message is killed",
+      bytes: frame("[1]"),
+      script: stay,
+      status: /does not decode: \[1\]/
+    },
+    { title: "sends what is no JSON is killed", bytes: frame("ready"), script: stay, status: /that is not JSON/ },
+    { title: "is ready twice is killed", bytes: frames(listening, ready, ready), script: stay, status: /Ready twice/ },
+    { title: "is ready unheard is killed", bytes: frames(ready), script: stay, status: /Ready before Listening/ },
+    {
+      title: "detaches unattached is killed",
+      bytes: frames(listening, { _tag: "Report", report: "Detached" }),
+      script: stay,
+      status: /Detached without Attached/
+    },
+    {
+      title: "talks after its last words is killed",
+      bytes: frames(listening, lastWords, ready),
+      script: stay,
+      status: /Ready after its LastWords/
+    },
+    {
+      title: "closes its channel and lives on is killed",
+      bytes: frames(listening),
+      script: `exec 3>&-\n${stay}`,
+      status: /^closed its control channel$/
+    },
+    {
+      title: "exits in the middle of a frame has its code believed",
+      bytes: frames(listening, ready).subarray(0, -3),
+      script: "exit 3",
+      status: ExitStatus.exited(3)
+    },
+    {
+      title: "exits with another code than its last words is believed the code",
+      bytes: frames(listening, lastWords),
+      script: "exit 5",
+      status: ExitStatus.exited(5)
+    },
+    {
+      title: "dies by a signal after its last words is believed the signal",
+      bytes: frames(listening, lastWords),
+      script: "kill -SEGV $$",
+      status: ExitStatus.signaled("SIGSEGV")
+    },
+    {
+      title: "exits as its last words said has them believed",
+      bytes: frames(listening, lastWords),
+      script: "exit 0",
+      status: ExitStatus.exited(0, { kind: "Failure", message: "so it says" })
+    },
+    {
+      title: "says nothing at all has its code believed",
+      bytes: Buffer.of(),
+      script: "exit 1",
+      status: ExitStatus.exited(1)
+    }
+  ]
+  for (const { bytes, script, status, title } of cases) {
+    it.live(title, () =>
+      Effect.gen(function*() {
+        const { life, status: told } = yield* lived(launch("main"), { execPath: yield* program(bytes, script) })
+        if (status instanceof RegExp) {
+          assert(told._tag === "Lost", ExitStatus.format(told))
+          assert.match(told.detail, status)
+        } else {
+          assert.deepStrictEqual(told, status)
+        }
+        assert.strictEqual(isGone(life.pid), true)
+      }), patience)
+  }
+
+  it.live("falls silent in the middle of a frame ends by SIGKILL", () =>
+    Effect.gen(function*() {
+      const life = yield* born(launch("main"), {
+        execPath: yield* program(frames(listening).subarray(0, 9), `echo silent\n${stay}`)
+      })
+      yield* until("the program to fall silent", () => life.log.length > 0)
+      yield* life.signal("SIGTERM", "Process")
+      yield* life.signal("SIGKILL", "Group")
+      assert.deepStrictEqual(yield* life.exit, ExitStatus.signaled("SIGKILL", { ordered: true }))
+    }), patience)
+
+  it.live("sends garbage disturbs nobody else", () =>
+    Effect.gen(function*() {
+      const quiet = yield* born(launch("main"), { execPath: yield* program(frames(listening), `echo up\n${stay}`) })
+      yield* until("the other program to be up", () => quiet.log.length > 0)
+      yield* lived(launch("main"), { execPath: yield* program(Buffer.alloc(64, 0xff), stay) })
+      assert.strictEqual(isGone(quiet.pid), false)
+    }), patience)
+})
+
+describe("a birth fails", () => {
+  const cases: ReadonlyArray<readonly [string, Parameters<typeof lived>, string, RegExp]> = [
+    ["without a program", [launch("main"), { execPath: "/nowhere/node" }], "ProcessNotStarted", /ENOENT/],
+    ["without permission", [launch("main"), { execPath: "/" }], "ProcessNotStarted", /EACCES/],
+    ["without its directory", [launch("main"), { cwd: "/nowhere" }], "ProcessNotStarted", /ENOENT/],
+    [
+      "with too long an environment",
+      [launch("main"), { env: { LONG: "x".repeat(5_000_000) } }],
+      "ProcessNotStarted",
+      /E2BIG/
+    ],
+    [
+      "with a module from afar",
+      [launch("main", { module: "http://localhost/x.js" })],
+      "NotSupported",
+      /http:\/\/localhost/
+    ],
+    [
+      "with endless arguments",
+      [launch("main", { args: "x".repeat(67_108_864) })],
+      "NotSupported",
+      /67108864 are allowed/
+    ]
+  ]
+  for (const [title, order, reason, message] of cases) {
+    it.live(title, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(lived(...order))
+        assert(error instanceof SpawnError)
+        assert.strictEqual(error.reason._tag, reason)
+        assert.match(error.message, message)
+      }), patience)
+  }
+})
+
+describe("fifty lives", () => {
+  const openFiles = () => Fs.readdirSync("/proc/self/fd").length
+
+  it.live("leave no file open, whether they end by themselves, badly or by the scope", () =>
+    Effect.gen(function*() {
+      const returns = yield* program(frames(listening, { _tag: "LastWords", code: 0 }), "exit 0")
+      const lies = yield* program(Buffer.alloc(8, 0xff), stay)
+      const stays = yield* program(frames(listening), stay)
+      const one = (index: number): Effect.Effect<unknown, unknown> => {
+        if (index % 3 === 0) return lived(launch("main"), { execPath: returns })
+        if (index % 3 === 1) return lived(launch("main"), { execPath: lies })
+        return Effect.scoped(born(launch("main"), { execPath: stays }))
+      }
+      yield* one(0)
+      const before = openFiles()
+      yield* Effect.forEach(Array.from({ length: 51 }, (_, index) => index), one, { concurrency: 4 })
+      yield* Effect.flip(lived(launch("main"), { execPath: "/nowhere/node" }))
+      yield* until("the files to be closed", () => openFiles() <= before)
+    }), patience)
+})

@@ -1,0 +1,121 @@
+/**
+ * What the tests of real processes have in common: launches of fixtures, a
+ * logger that remembers, and waiting for facts.
+ */
+import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
+import { slotRef } from "@effect-postmaster/core/Identity"
+import type { Flag } from "@effect-postmaster/core/Registration"
+import { type Child, type ChildReport, type Launch, Spawner } from "@effect-postmaster/core/Spawner"
+import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Fs from "node:fs"
+
+export const fixture = (name: string): string => new URL(`./fixtures/${name}`, import.meta.url).href
+
+export interface LaunchOptions {
+  readonly module?: string
+  readonly args?: Schema.Json
+  readonly flags?: ReadonlyArray<Flag>
+  readonly name?: string
+}
+
+/** The launch of an export of `fixtures/workers.ts`, in slot 3, generation 7. */
+export const launch = (exportName: string, options: LaunchOptions = {}): Launch => ({
+  ref: slotRef(3, 7),
+  registration: {
+    name: options.name ?? "fixture",
+    type: "fixture",
+    entry: { module: options.module ?? fixture("workers.ts"), export: exportName },
+    args: options.args ?? null,
+    flags: options.flags ?? [],
+    startTime: "RecoveryFinished",
+    restart: { _tag: "Never", onSuccess: "Unregister" }
+  }
+})
+
+export interface Entry {
+  readonly level: string
+  readonly text: string
+  readonly annotations: Readonly<Record<string, unknown>>
+}
+
+/** One life under observation. */
+export interface Life extends Child {
+  readonly reports: ReadonlyArray<ChildReport>
+  readonly log: ReadonlyArray<Entry>
+}
+
+const remember = (log: Array<Entry>) =>
+  Logger.make<unknown, void>(({ fiber, logLevel, message }) => {
+    log.push({
+      level: logLevel,
+      text: Array.isArray(message) ? message.join(" ") : String(message),
+      annotations: fiber.getRef(References.CurrentLogAnnotations)
+    })
+  })
+
+/** Bears a worker whose log entries are remembered with its life. */
+export const born = (
+  order: Launch,
+  options: NodeSpawner.Options = {}
+): Effect.Effect<Life, unknown, Scope.Scope> => {
+  const log: Array<Entry> = []
+  const reports: Array<ChildReport> = []
+  return Spawner.use((spawner) => spawner.spawn(order, (report) => reports.push(report))).pipe(
+    Effect.map((child): Life => ({ ...child, reports, log })),
+    Effect.provide(Layer.merge(NodeSpawner.layerWith(options), Logger.layer([remember(log)])))
+  )
+}
+
+/** Bears a worker and waits for its end. */
+export const lived = (
+  order: Launch,
+  options: NodeSpawner.Options = {}
+): Effect.Effect<{ readonly status: ExitStatus; readonly life: Life }, unknown> =>
+  born(order, options).pipe(
+    Effect.flatMap((life) => Effect.map(life.exit, (status) => ({ status, life }))),
+    Effect.scoped
+  )
+
+/** How long a fact may take before the test gives up. No test is right or wrong by how fast it is. */
+const patienceMillis = 30_000
+
+/** Waits until something is so. */
+export const until = <A>(what: string, look: () => A | undefined | false): Effect.Effect<A> =>
+  Effect.callback((resume) => {
+    const started = performance.now()
+    let timer: NodeJS.Timeout | undefined
+    const attempt = (): void => {
+      const found = look()
+      if (found !== undefined && found !== false) return resume(Effect.succeed(found))
+      if (performance.now() - started > patienceMillis) return resume(Effect.die(new Error(`waited in vain: ${what}`)))
+      timer = setTimeout(attempt, 5)
+    }
+    attempt()
+    return Effect.sync(() => clearTimeout(timer))
+  })
+
+/** Waits until a line arrives in a life's log. */
+export const saw = (life: Life, text: string): Effect.Effect<Entry> =>
+  until(`a line "${text}"`, () => life.log.find((entry) => entry.text.includes(text)))
+
+/** The state letter of a process, or `undefined` if it is gone: `T` stopped, `Z` dead and not reaped. */
+export const stateOf = (pid: number): string | undefined => {
+  try {
+    const stat = Fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+    return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3)
+  } catch {
+    return undefined
+  }
+}
+
+/** `true` when all threads of a process have ended, and with them its files, and nobody has reaped it yet. */
+export const isUnreaped = (pid: number): boolean =>
+  stateOf(pid) === "Z" && Fs.readdirSync(`/proc/${pid}/task`).length === 1
+
+export const isGone = (pid: number): boolean => [undefined, "Z", "X"].includes(stateOf(pid))
