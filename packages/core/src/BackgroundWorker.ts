@@ -6,7 +6,9 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -43,7 +45,7 @@ export type ArgsInput<Args extends ArgsSchema> = Args["Type"] extends void ? [] 
  * @category models
  * @since 0.1.0
  */
-export interface BackgroundWorker<in out Args extends ArgsSchema> {
+export interface BackgroundWorker<in out Args extends ArgsSchema> extends Pipeable {
   readonly [TypeId]: typeof TypeId
   readonly name: string
   readonly type: string
@@ -113,6 +115,9 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void>(
   options: Options<Args>
 ): BackgroundWorker<Args> => ({
   [TypeId]: TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  },
   name,
   type: options.type ?? name,
   entry: { module: options.entry.module.href, export: options.entry.export ?? "main" },
@@ -124,6 +129,31 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void>(
   restart: Restart.fromInput(options.restart ?? "never"),
   stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout)
 })
+
+/**
+ * Gives a definition another name, for one of several registrations of it. The
+ * type stays, so that logs still tell what kind of worker it is.
+ *
+ * **Example** (One worker per shard)
+ *
+ * ```ts
+ * import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
+ *
+ * const Digest = BackgroundWorker.make("digest", { entry: { module: new URL(import.meta.url) } })
+ *
+ * export const digests = [1, 2, 3].map((shard) => Digest.pipe(BackgroundWorker.named(`digest ${shard}`)))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const named: {
+  (name: string): <Args extends ArgsSchema>(self: BackgroundWorker<Args>) => BackgroundWorker<Args>
+  <Args extends ArgsSchema>(self: BackgroundWorker<Args>, name: string): BackgroundWorker<Args>
+} = dual(
+  2,
+  <Args extends ArgsSchema>(self: BackgroundWorker<Args>, name: string): BackgroundWorker<Args> => ({ ...self, name })
+)
 
 /**
  * Turns a definition and its arguments into what occupies a slot.

@@ -79,6 +79,8 @@ export const Registration = Schema.Struct({
   startTime: StartTime,
   restart: Restart,
   /** How long SIGTERM may be ignored, in milliseconds; absent: `PostmasterConfig.stopTimeout`. */
+  // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
+  // @effect-diagnostics-next-line schemaNumber:off
   stopTimeoutMillis: Schema.optionalKey(Schema.Number)
 })
 

@@ -35,7 +35,8 @@ export type OnSuccess = typeof OnSuccess.Type
 export const Restart = Schema.TaggedUnion({
   /** The worker does not come back after a failure (`BGW_NEVER_RESTART`). */
   Never: { onSuccess: OnSuccess },
-  /** It comes back `delayMillis` after a failure, never earlier. */
+  /** It comes back `delayMillis` after a failure, never earlier. A mistake stays visible until the sanity check names it. */
+  // @effect-diagnostics-next-line schemaNumber:off
   After: { delayMillis: Schema.Number, onSuccess: OnSuccess }
 })
 

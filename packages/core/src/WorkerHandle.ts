@@ -7,6 +7,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
+import type { ExitStatus } from "./ExitStatus.ts"
 import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
@@ -17,7 +18,8 @@ import type { WorkerStatus } from "./WorkerStatus.ts"
  * **Gotchas**
  *
  * `waitForShutdown` answers at the *next* stop, also when the worker will come
- * back; it never misses one, however quickly the worker is back.
+ * back; it never misses one, however quickly the worker is back. Use
+ * `waitForEnd` to wait for a job through its restarts.
  *
  * @category models
  * @since 0.1.0
@@ -42,6 +44,12 @@ export interface WorkerHandle {
   readonly waitForReady: Effect.Effect<Pid, WorkerStopped | PostmasterDied>
   /** Waits until the worker is not running (`WaitForBackgroundWorkerShutdown`). */
   readonly waitForShutdown: Effect.Effect<void, PostmasterDied>
+  /**
+   * Waits until the registration has ended for good, through all its lives:
+   * the work is done, it failed and never restarts, it was terminated, or the
+   * postmaster shut down. Answers the last exit, if there was one.
+   */
+  readonly waitForEnd: Effect.Effect<Option.Option<ExitStatus>, PostmasterDied>
   /**
    * Ends the registration for good: the worker is sent SIGTERM if it runs, and
    * does not come back (`TerminateBackgroundWorker`). Returns at once; harmless

@@ -9,6 +9,7 @@ import {
 } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -93,6 +94,23 @@ describe("handles", () => {
       assert.isDefined(shutdown.pollUnsafe())
     }))
 
+  test("waitForEnd waits through every life and answers the last exit", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1), Script.exits(1), Script.exits(0))
+      const service = yield* postmaster.register(Service)
+      const end = yield* Effect.forkChild(service.waitForEnd, { startImmediately: true })
+      yield* TestClock.adjust("15 seconds")
+      assert.isUndefined(end.pollUnsafe())
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(end), Option.some(ExitStatus.exited(0)))
+      const unborn = yield* postmaster.register(define("unborn", { startTime: "RecoveryFinished" }))
+      yield* unborn.terminate
+      yield* unborn.waitForEnd
+      assert.deepStrictEqual(yield* service.waitForEnd, Option.some(ExitStatus.exited(0)))
+    }))
+
   test("between two lives waitForStartup answers WorkerStopped", () =>
     Effect.gen(function*() {
       const postmaster = yield* Postmaster
@@ -163,7 +181,7 @@ describe("registration", () => {
       const { journal, script } = yield* TestSpawner
       yield* script("mail", Script.exits(1), Script.serves())
       const again = BackgroundWorker.make("mail", { entry, args: Mail.args, restart: "1 second" })
-      const at = Schema.decodeSync(Schema.DateTimeUtcFromMillis)(1000)
+      const at = DateTime.makeUnsafe(1000)
       yield* postmaster.register(again, { at })
       yield* TestClock.adjust("1 second")
       const args = (yield* journal).flatMap((entry) => entry._tag === "Spawned" ? [entry.args] : [])

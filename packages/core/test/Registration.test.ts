@@ -101,6 +101,11 @@ describe("definitions", () => {
     assert.strictEqual(BackgroundWorker.make("w", { entry }).type, "w")
   })
 
+  it("a registration may have a name of its own; the type stays", () => {
+    const other = BackgroundWorker.make("digest", { entry }).pipe(BackgroundWorker.named("digest 3"))
+    assert.deepStrictEqual([other.name, other.type], ["digest 3", "digest"])
+  })
+
   it("restart takes a word, a duration or a policy, and hides nothing that is wrong", () => {
     const restart = (input: Restart.Input) => BackgroundWorker.make("w", { entry, restart: input }).restart
     assert.deepStrictEqual(restart("never"), { _tag: "Never", onSuccess: "Unregister" })

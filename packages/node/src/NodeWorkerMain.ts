@@ -172,6 +172,18 @@ const onBytes = (chunk: Uint8Array): void => {
   }
 }
 
+/**
+ * Output is written to the end even if the program leaves by `process.exit` in
+ * the same breath: on a socket Node would queue it and lose the queue. The
+ * postmaster always reads, so no write waits for long.
+ */
+const writeAtOnce = (stream: NodeJS.WriteStream): void => {
+  const handle = (stream as { readonly _handle?: { readonly setBlocking?: (blocking: boolean) => void } })._handle
+  handle?.setBlocking?.(true)
+}
+writeAtOnce(process.stdout)
+writeAtOnce(process.stderr)
+
 // The order matters: handlers, then the channel, then Listening. Once the
 // postmaster has read Listening, no signal of its own meets a default action.
 process.on("uncaughtException", crash)

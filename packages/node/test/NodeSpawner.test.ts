@@ -324,6 +324,17 @@ describe("output", () => {
       assert.strictEqual(life.log.reduce((sum, { text }) => sum + text.length + 1, 0), 10 * 1024 * 1024)
     }), patience)
 
+  it.live(
+    "every byte of 10 MB arrives even if the worker calls process.exit in the same breath",
+    () =>
+      Effect.gen(function*() {
+        const { life, status } = yield* lived(launch("writesAndExits", { args: { lines: 10_240, code: 3 } }))
+        exitedWith(status, 3)
+        assert.strictEqual(life.log.reduce((sum, { text }) => sum + text.length + 1, 0), 10 * 1024 * 1024)
+      }),
+    patience
+  )
+
   it.live("lines become log entries with the worker's identity", () =>
     Effect.gen(function*() {
       const { life } = yield* lived(launch("speaks", { name: "speaker" }))

@@ -300,7 +300,7 @@ const fromReport = (ref: SlotRef, report: ChildReport): Machine.Input => {
  */
 const inOrder = (batch: ReadonlyArray<Machine.Input>): ReadonlyArray<Machine.Input> => {
   if (!batch.some((input) => urgency(input) > 0)) return batch
-  return [...batch].sort((self, that) => {
+  return batch.toSorted((self, that) => {
     if (self._tag === "ShutdownRequested" && that._tag === "ShutdownRequested") {
       return overtakes(self.mode, that.mode) ? -1 : overtakes(that.mode, self.mode) ? 1 : 0
     }

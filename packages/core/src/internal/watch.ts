@@ -117,6 +117,11 @@ export const toHandle = (self: Watch, terminate: Effect.Effect<void>): WorkerHan
       (status) =>
         status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? stopped(status) : undefined
     ),
+    waitForEnd: until(
+      self,
+      (status) =>
+        self.gone && status._tag === "Stopped" ? Effect.succeed(Option.fromUndefinedOr(status.lastExit)) : undefined
+    ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
     terminate
   }

@@ -250,7 +250,7 @@ export const key = (world: World): string => {
   const { machine, now } = world
   const since = (at: number | undefined) => at === undefined ? "" : at - now
   const table = machine.table
-  const order = table.seats.filter((_) => _ !== undefined).sort((a, b) => a.sequence - b.sequence).map((_) =>
+  const order = table.seats.filter((_) => _ !== undefined).toSorted((a, b) => a.sequence - b.sequence).map((_) =>
     _.ref.slot
   )
   const seats = table.seats.map((tenant) => {

@@ -2,9 +2,9 @@
  * Decides what one process of a worker is to the postmaster: how it is spoken
  * to, what it is believed, and how its end is told.
  *
- * Facts about the end are trusted in this order: a broken protocol, the signal
- * the operating system names, the worker's last words if they agree with its
- * exit code, the exit code.
+ * Facts about the end are trusted in this order: a broken protocol, the worker's
+ * last words unless its exit code contradicts them, the signal the operating
+ * system names, the exit code.
  *
  * @since 0.1.0
  */
@@ -215,6 +215,8 @@ export const makeWorkerProcess = (
 
   const statusOf = ({ code, signal }: Gone): ExitStatus.ExitStatus => {
     if (violation !== undefined) return ExitStatus.lost(violation)
+    // Whoever has said how it leaves has left: a signal that meets it on its way out changes nothing.
+    if (signal !== null && lastCode !== undefined) return ExitStatus.exited(lastCode, lastWords)
     if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
     if (code === null) return ExitStatus.lost("left neither an exit code nor a signal")
     return code === lastCode ? ExitStatus.exited(code, lastWords) : ExitStatus.exited(code)
