@@ -52,18 +52,3 @@ export const explore = (bounds: World.Bounds, maxStates = Number.POSITIVE_INFINI
   }
   return { states: seen.size, turns, exhausted: true, violation: undefined }
 }
-
-const attached = { flags: ["SharedMemory"] } as const
-
-export const kinds = {
-  job: World.registration("job"),
-  service: World.registration("service", { restart: { _tag: "After", delayMillis: 1000, onSuccess: "Unregister" } }),
-  phoenix: World.registration("phoenix", { restart: { _tag: "Never", onSuccess: "Restart" } }),
-  attachedJob: World.registration("attachedJob", attached),
-  attachedService: World.registration("attachedService", {
-    ...attached,
-    startTime: "PostmasterStart",
-    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" }
-  }),
-  parallel: World.registration("parallel", { class: "parallel", startTime: "ConsistentState" })
-}
