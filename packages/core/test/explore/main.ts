@@ -1,7 +1,7 @@
 /** `npm run explore`: walks the worlds of the tests further, and says how far it came. */
+import { parseArgs } from "node:util"
 import { explore } from "./explore.ts"
 import { worlds } from "./worlds.ts"
-import { parseArgs } from "node:util"
 
 const { values } = parseArgs({ options: { states: { type: "string", default: "200000" } } })
 const maxStates = Number(values.states)
