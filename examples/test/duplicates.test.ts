@@ -245,7 +245,7 @@ describe("a shard", () => {
       )
       assert.strictEqual(
         message,
-        "worker \"digest\" in slot 0 ended 5 times without finishing another file; " +
+        "worker \"digest 0\" in slot 0 ended 5 times without finishing another file; " +
           "at last it was terminated by signal SIGSEGV"
       )
       assert.strictEqual((yield* journal).filter((entry) => entry._tag === "Spawned").length, 5)

@@ -15,7 +15,7 @@ import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
 import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
-import { isAttached } from "../Registration.ts"
+import { isAttached, type Registration } from "../Registration.ts"
 import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
@@ -59,9 +59,9 @@ export type JournalEntry =
  */
 export class TestSpawner extends Context.Service<TestSpawner, {
   /**
-   * Writes the coming lives of the workers of this name, one script each, in
-   * place of what was written before. The last one is played again and again;
-   * with none at all a worker `serves`.
+   * Writes the coming lives of the workers of this name, or else of this type,
+   * one script each, in place of what was written before. The last one is
+   * played again and again; with none at all a worker `serves`.
    */
   readonly script: (name: string, ...scripts: ReadonlyArray<Script.Script>) => Effect.Effect<void>
   /** What was asked of the spawner and what came of it, in order. */
@@ -99,8 +99,8 @@ const make = Effect.gen(function*() {
   const alive = new Set<Life>()
   let lastPid = 0
 
-  const next = (name: string): Script.Script => {
-    const coming = scripts.get(name)
+  const next = ({ name, type }: Registration): Script.Script => {
+    const coming = scripts.get(name) ?? scripts.get(type)
     if (coming === undefined) return Script.serves()
     return coming.length > 1 ? coming.shift()! : coming[0] ?? Script.serves()
   }
@@ -112,7 +112,7 @@ const make = Effect.gen(function*() {
     const { ref, registration: { args, name } } = launch
     const attached = isAttached(launch.registration)
     const now = () => clock.currentTimeMillisUnsafe()
-    const script = next(name)
+    const script = next(launch.registration)
     journal.push({ _tag: "Spawned", at: now(), name, ref, args })
     if (!Duration.isZero(script.birth)) yield* Effect.sleep(script.birth)
     if (script.notBorn !== undefined) {
