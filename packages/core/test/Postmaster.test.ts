@@ -1,11 +1,14 @@
 import {
   BackgroundWorker,
+  type Child,
+  type ChildReport,
   ExitStatus,
+  type Identity,
   Postmaster,
   PostmasterConfig,
   type PostmasterEvent,
   preload,
-  SpawnerFiber
+  Spawner
 } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
@@ -16,6 +19,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -462,14 +466,68 @@ describe("watching", () => {
     }))
 })
 
-describe("a postmaster that dies", () => {
-  it.effect("C121 a spawner that breaks the contract harms its worker, nobody else", () =>
+describe("a spawner that breaks its contract", () => {
+  const broken = (spawn: Spawner["Service"]["spawn"]) =>
+    Postmaster.layer().pipe(Layer.provide([Layer.succeed(Spawner, Spawner.of({ spawn })), PostmasterConfig.layer()]))
+  const child = (part: Partial<Child>): Effect.Effect<Child> =>
+    Effect.succeed({ pid: 1 as Identity.Pid, signal: () => Effect.void, exit: Effect.never, ...part })
+
+  it.effect("by dying in a birth: the birth has failed", () =>
     Effect.gen(function*() {
       const postmaster = yield* Postmaster
-      // A fiber spawner cannot even parse this entry; the birth succeeds and the life fails.
-      const lost = yield* postmaster.register(BackgroundWorker.make("x", { entry: { module: new URL("nowhere:x") } }))
-      const error = yield* Effect.flip(lost.waitForReady)
-      assert(error._tag === "WorkerStopped" && error.lastExit?._tag === "Exited")
-      assert.strictEqual(error.lastExit.error?.kind, "EntryNotLoaded")
-    }).pipe(Effect.provide(Postmaster.layer().pipe(Layer.provide([SpawnerFiber.layer, PostmasterConfig.layer()])))))
+      const job = yield* postmaster.register(Job)
+      const end = yield* job.waitForEnd
+      assert(Option.isSome(end) && end.value._tag === "NotStarted")
+      assert.include(end.value.error.message, "could not start a process for background worker \"job\"")
+      assert.include(end.value.error.message, "no midwife")
+    }).pipe(Effect.provide(broken(() => Effect.die(new Error("no midwife"))))))
+
+  it.effect("by dying in a life: the worker is lost", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const end = yield* (yield* postmaster.register(Job)).waitForEnd
+      assert(Option.isSome(end) && end.value._tag === "Lost")
+      assert.include(end.value.detail, "its spawner failed: Error: no doctor")
+    }).pipe(Effect.provide(broken(() => child({ exit: Effect.die(new Error("no doctor")) })))))
+
+  for (const [how, signal] of [["dying", Effect.die("no messenger")], ["waiting", Effect.never]] as const) {
+    it.effect(`by ${how} in a signal: the loop goes on`, () =>
+      Effect.gen(function*() {
+        const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
+        yield* Effect.gen(function*() {
+          const postmaster = yield* Postmaster
+          const job = yield* postmaster.register(Job)
+          yield* job.waitForStartup
+          yield* job.terminate
+          const other = yield* postmaster.register(Job)
+          yield* other.waitForStartup
+          yield* Deferred.succeed(exit, ExitStatus.exited(0))
+          yield* Effect.all([job.waitForEnd, other.waitForEnd])
+        }).pipe(Effect.provide(broken(() => child({ signal: () => signal, exit: Deferred.await(exit) }))))
+      }).pipe(Effect.provideService(References.MinimumLogLevel, "None")))
+  }
+
+  it.effect("by reporting early, twice and too late: only what makes sense is heard", () =>
+    Effect.gen(function*() {
+      const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
+      let report: (report: ChildReport) => void = () => {}
+      const spawn: Spawner["Service"]["spawn"] = (_, hear) => {
+        report = hear
+        report("Ready")
+        report("Ready")
+        return child({ exit: Deferred.await(exit) })
+      }
+      yield* Effect.gen(function*() {
+        const postmaster = yield* Postmaster
+        const job = yield* postmaster.register(Job)
+        yield* job.waitForReady
+        yield* Deferred.succeed(exit, ExitStatus.exited(0))
+        yield* job.waitForEnd
+        report("Ready")
+        report("Detached")
+        yield* TestClock.adjust(0)
+        assert.deepStrictEqual(yield* job.status, { _tag: "Stopped", lastExit: { _tag: "Exited", code: 0 } })
+        assert.strictEqual((yield* postmaster.snapshot).freeSlots, 8)
+      }).pipe(Effect.provide(broken(spawn)))
+    }))
 })

@@ -140,8 +140,15 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       switch (action._tag) {
         case "Spawn":
           return Effect.forkIn(live(action.launch), childScope, { startImmediately: true })
-        case "Signal":
-          return children.get(action.ref.slot)?.signal(action.signal, action.target)
+        case "Signal": {
+          const child = children.get(action.ref.slot)
+          // Delivered before the turn goes on, as the contract has it; a spawner that breaks the contract harms nobody.
+          return child && Effect.forkIn(
+            Effect.ignoreCause(child.signal(action.signal, action.target), { log: true }),
+            childScope,
+            { startImmediately: true }
+          )
+        }
         case "Reply": {
           const request = requests.get(action.request)!
           requests.delete(action.request)
@@ -164,7 +171,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
           return
         }
         case "Reinitialize":
-          return FiberHandle.run(startupFiber, runStartup(action.run))
+          return FiberHandle.run(startupFiber, runStartup(action.run), { startImmediately: false })
         case "Publish":
           Hub.publish(events, action.event)
           if (action.event._tag === "PhaseReached" && action.event.phase === "Run") {
@@ -314,7 +321,10 @@ const urgency = (input: Machine.Input): number =>
 const log = (event: PostmasterEvent): Effect.Effect<void> => {
   const { level, message } = logLine(event)
   const logged = Effect.logWithLevel(level)(message)
-  return "ref" in event
-    ? Effect.annotateLogs(logged, { worker: event.name, slot: event.ref.slot, generation: event.ref.generation })
-    : logged
+  // A logger that throws costs its line and nothing else.
+  return Effect.ignoreCause(
+    "ref" in event
+      ? Effect.annotateLogs(logged, { worker: event.name, slot: event.ref.slot, generation: event.ref.generation })
+      : logged
+  )
 }
