@@ -38,6 +38,7 @@ const plans: Record<string, Plan> = {
       [
         "internal/heap",
         "internal/hub",
+        "internal/input",
         "internal/slotTable",
         "internal/watch",
         "WorkerRuntime",
@@ -46,6 +47,8 @@ const plans: Record<string, Plan> = {
         "testing/TestSpawner"
       ],
       ["internal/machine"],
+      ["internal/checkpoint"],
+      ["Recording", "internal/recorder"],
       ["internal/loop"],
       ["Postmaster"],
       ["PostmasterRpcs", "PostmasterMetrics"],

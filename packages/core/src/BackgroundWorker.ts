@@ -53,6 +53,7 @@ export interface BackgroundWorker<in out Args extends ArgsSchema> extends Pipeab
   readonly args: Args
   readonly flags: ReadonlyArray<Flag>
   readonly class: string | undefined
+  readonly resources: ReadonlyArray<string>
   readonly startTime: StartTime
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
@@ -75,6 +76,12 @@ export interface Options<Args extends ArgsSchema> {
   readonly flags?: ReadonlyArray<Flag> | undefined
   /** The class that `PostmasterConfig.classLimits` may limit. Defaults to none. */
   readonly class?: string | undefined
+  /**
+   * Names of what the worker uses, a database say, and is ended for when
+   * somebody calls `Postmaster.terminateUsers` with one of them
+   * (`BGWORKER_INTERRUPTIBLE`). Defaults to none.
+   */
+  readonly resources?: ReadonlyArray<string> | undefined
   /** Defaults to `"RecoveryFinished"`. */
   readonly startTime?: StartTime | undefined
   /** Defaults to `"never"`. */
@@ -125,6 +132,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void>(
   args: options.args ?? (Schema.Void as ArgsSchema as Args),
   flags: options.flags ?? [],
   class: options.class,
+  resources: options.resources ?? [],
   startTime: options.startTime ?? "RecoveryFinished",
   restart: Restart.fromInput(options.restart ?? "never"),
   stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout)
@@ -177,6 +185,7 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
     args: null,
     flags: self.flags,
     ...(self.class === undefined ? undefined : { class: self.class }),
+    ...(self.resources.length === 0 ? undefined : { resources: self.resources }),
     startTime: self.startTime,
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis })

@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
@@ -16,6 +17,7 @@ import * as Watch from "./internal/watch.ts"
 import type { ShutdownMode } from "./Phase.ts"
 import { PostmasterConfig } from "./PostmasterConfig.ts"
 import type { PostmasterEvent } from "./PostmasterEvent.ts"
+import type { Recording } from "./Recording.ts"
 import type { Registration } from "./Registration.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
@@ -100,6 +102,19 @@ export class Postmaster extends Context.Service<Postmaster, {
   readonly snapshots: Stream.Stream<PostmasterSnapshot>
   /** What happens from now on. A reader more than 1,024 behind loses the oldest. Ends with the postmaster. */
   readonly events: Stream.Stream<PostmasterEvent>
+  /** The type of the worker that runs under this pid (`GetBackgroundWorkerTypeByPid`). */
+  readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
+  /**
+   * Terminates every worker whose definition names this resource
+   * (`TerminateBackgroundWorkersForDatabase`), and nobody else. Returns at once.
+   */
+  readonly terminateUsers: (resource: string) => Effect.Effect<void>
+  /**
+   * The last thousands of facts the postmaster has heard, for a look at what
+   * went wrong: write it down with `Recording.Recording`, feed it to the machine
+   * again with `Recording.replay`.
+   */
+  readonly recording: Effect.Effect<Recording>
   /** Passes a reload request on to every running worker (SIGHUP). */
   readonly reload: Effect.Effect<void>
   /** Asks for a shutdown and returns at once. A harsher mode overtakes a gentler one; a gentler one is ignored. */
@@ -154,6 +169,13 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     snapshot: loop.snapshot,
     snapshots: loop.snapshots,
     events: loop.events,
+    typeByPid: (pid) =>
+      Effect.map(
+        loop.snapshot,
+        ({ workers }) => Option.fromUndefinedOr(workers.find((worker) => worker.pid === pid)?.type)
+      ),
+    terminateUsers: (resource) => loop.tell({ _tag: "TerminateUsersRequested", resource }),
+    recording: loop.recording,
     reload: loop.tell({ _tag: "ReloadRequested" }),
     shutdown,
     awaitHalt: loop.awaitHalt

@@ -76,6 +76,8 @@ export const Registration = Schema.Struct({
   args: Schema.Json,
   flags: Schema.Array(Flag),
   class: Schema.optionalKey(Schema.String),
+  /** Names of what the worker uses and gives up when somebody else needs it. */
+  resources: Schema.optionalKey(Schema.Array(Schema.String)),
   startTime: StartTime,
   restart: Restart,
   /** How long SIGTERM may be ignored, in milliseconds; absent: `PostmasterConfig.stopTimeout`. */

@@ -8,6 +8,7 @@ import {
   PostmasterConfig,
   type PostmasterEvent,
   preload,
+  Recording,
   Spawner
 } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
@@ -449,6 +450,51 @@ describe("watching", () => {
         nextStartAt: 1_022_000
       })
       assert.deepStrictEqual(service?.lastExit, { _tag: "Exited", code: 1 })
+    }))
+
+  test("C130 the type by pid: of the running, and of nobody else", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const job = yield* postmaster.register(define("job 7", { type: "job" }))
+      const pid = yield* job.waitForStartup
+      assert.deepStrictEqual(yield* postmaster.typeByPid(pid), Option.some("job"))
+      for (const other of [0, -1, 4711]) assert.deepStrictEqual(yield* postmaster.typeByPid(other), Option.none())
+      yield* job.terminate
+      yield* job.waitForEnd
+      assert.deepStrictEqual(yield* postmaster.typeByPid(pid), Option.none())
+    }))
+
+  test("C131 (departs) whoever uses a resource is terminated for it, and nobody else", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const user = yield* postmaster.register(define("user", { resources: ["db/a", "db/b"], restart: 0 }))
+      const other = yield* postmaster.register(define("other", { resources: ["db/b"] }))
+      const none = yield* postmaster.register(Job)
+      yield* Effect.all([user.waitForReady, other.waitForReady, none.waitForReady])
+      yield* postmaster.terminateUsers("db/a")
+      yield* user.waitForEnd
+      yield* postmaster.terminateUsers("db/nowhere")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([(yield* other.status)._tag, (yield* none.status)._tag], ["Ready", "Ready"])
+    }))
+
+  test("a recording of the last facts, written down and read back, leads to the present again", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1))
+      yield* postmaster.register(Service)
+      yield* postmaster.register(Job)
+      // Longer than what is kept: the beginning is forgotten.
+      yield* TestClock.adjust("5 hours")
+      const recording = yield* postmaster.recording
+      assert.isAbove(recording.heard.length, 2048)
+      assert.isBelow(recording.heard.length, 5000)
+      assert.isAbove(recording.checkpoint.sequence, 0)
+      const codec = Schema.toCodecJson(Recording.Recording)
+      const written = JSON.stringify(yield* Schema.encodeEffect(codec)(recording))
+      const read = yield* Schema.decodeUnknownEffect(codec)(JSON.parse(written))
+      assert.deepStrictEqual(Recording.replay(read).at(-1)?.snapshot, yield* postmaster.snapshot)
     }))
 
   test("an onlooker that reads nothing costs nothing and loses only the oldest", () =>

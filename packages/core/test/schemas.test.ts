@@ -13,6 +13,7 @@ const written: { readonly [name: string]: Schema.Codec<unknown, unknown> } = {
   WorkerStatus: Core.WorkerStatus.WorkerStatus,
   PostmasterSnapshot: Core.Snapshot.PostmasterSnapshot,
   PostmasterEvent: Core.PostmasterEvent.PostmasterEvent,
+  Recording: Core.Recording.Recording,
   RegistrationError: Core.RegistrationError,
   SpawnError: Core.SpawnError,
   WorkerStopped: Core.WorkerStopped,

@@ -31,6 +31,7 @@ import type { SlotRef } from "../Identity.ts"
 import { overtakes } from "../Phase.ts"
 import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
 import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
+import type { Recording } from "../Recording.ts"
 import type { Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
@@ -38,6 +39,7 @@ import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.t
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import * as Hub from "./hub.ts"
 import * as Machine from "./machine.ts"
+import * as Recorder from "./recorder.ts"
 import * as Watch from "./watch.ts"
 
 export interface Loop {
@@ -53,6 +55,7 @@ export interface Loop {
   readonly snapshot: Effect.Effect<PostmasterSnapshot>
   readonly snapshots: Stream.Stream<PostmasterSnapshot>
   readonly events: Stream.Stream<PostmasterEvent>
+  readonly recording: Effect.Effect<Recording>
   /** Opens the table, runs the startup effect, and returns when phase Run is reached or the postmaster has halted. */
   readonly open: Effect.Effect<void, unknown>
   readonly awaitHalt: Effect.Effect<void, PostmasterDied>
@@ -72,6 +75,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const clock = yield* Clock.Clock
 
     const state = Machine.make(toMachineSettings(settings))
+    const recorder = Recorder.make(state)
     const mailbox = yield* Queue.unbounded<Machine.Input>()
     const events = yield* Hub.make<PostmasterEvent>(maxUnreadEvents)
     const snapshots = yield* Hub.make<PostmasterSnapshot>(maxUnreadSnapshots)
@@ -185,7 +189,9 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     }
 
     const turn = Effect.fnUntraced(function*(input: Machine.Input) {
-      const actions = Machine.step(state, input, monotonic())
+      const now = monotonic()
+      Recorder.note(recorder, state, input, now)
+      const actions = Machine.step(state, input, now)
       let changed = false
       for (const action of actions) {
         const effect = perform(action)
@@ -266,6 +272,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       snapshot: Effect.sync(snapshot),
       snapshots: Hub.stream(snapshots, () => [snapshot()]),
       events: Hub.stream(events, () => []),
+      recording: Effect.sync(() => Recorder.recording(recorder, state.settings)),
       open: Effect.gen(function*() {
         tell({ _tag: "PhaseReached", phase: "Startup", run: state.startupRun })
         yield* FiberHandle.run(startupFiber, runStartup(state.startupRun))

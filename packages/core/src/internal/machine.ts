@@ -40,29 +40,10 @@ import type { Launch } from "../Spawner.ts"
 import type { SpawnError } from "../SpawnError.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
+import type { Input } from "./input.ts"
 import * as SlotTable from "./slotTable.ts"
 
-/** What has happened. */
-export type Input =
-  | { readonly _tag: "Woke" }
-  /** `run` names the run of the startup effect that got there; a run of before a crash counts for nothing. */
-  | { readonly _tag: "PhaseReached"; readonly phase: "Startup" | "Consistent" | "Run"; readonly run: number }
-  | { readonly _tag: "StartupFailed"; readonly run: number; readonly detail: string }
-  | {
-    readonly _tag: "RegisterRequested"
-    readonly request: number
-    readonly registration: Registration
-    readonly registrant: Registrant
-  }
-  | { readonly _tag: "TerminateRequested"; readonly ref: SlotRef }
-  | { readonly _tag: "ShutdownRequested"; readonly mode: ShutdownMode }
-  | { readonly _tag: "ReloadRequested" }
-  | { readonly _tag: "ChildStarted"; readonly ref: SlotRef; readonly pid: Pid }
-  | { readonly _tag: "ChildNotStarted"; readonly ref: SlotRef; readonly error: SpawnError }
-  | { readonly _tag: "ChildReady"; readonly ref: SlotRef }
-  | { readonly _tag: "ChildAttached"; readonly ref: SlotRef }
-  | { readonly _tag: "ChildDetached"; readonly ref: SlotRef }
-  | { readonly _tag: "ChildExited"; readonly ref: SlotRef; readonly status: ExitStatus }
+export type { Input } from "./input.ts"
 
 /** What is to be done, in this order. */
 export type Action =
@@ -194,6 +175,8 @@ const receive = (turn: Turn, input: Input): void => {
       return startupFailed(turn, input.run, input.detail)
     case "RegisterRequested":
       return registerRequested(turn, input.request, input.registration, input.registrant)
+    case "TerminateUsersRequested":
+      return terminateUsersRequested(turn, input.resource)
     case "ShutdownRequested":
       return shutdownRequested(turn, input.mode)
     case "ReloadRequested":
@@ -294,6 +277,13 @@ const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
   tenant.doomed = true
   if (SlotTable.hasChild(tenant)) tell(turn, tenant, "SIGTERM", "Process")
   else release(turn, tenant, "Terminated")
+}
+
+/** `TerminateBackgroundWorkersForDatabase`, for any resource by its name; nobody else is touched. */
+const terminateUsersRequested = (turn: Turn, resource: string): void => {
+  for (const tenant of SlotTable.tenants(turn.state.table)) {
+    if (tenant.registration.resources?.includes(resource)) terminateRequested(turn, tenant)
+  }
 }
 
 /** A request no harsher than the present one is ignored. */

@@ -203,10 +203,7 @@ export const seat = (
     lastExit: undefined
   }
   self.seats[slot] = tenant
-  self.tenants++
-  if (tenant.job) self.jobs++
-  const name = registration.class
-  if (name !== undefined) self.classes.set(name, countOfClass(self, name) + 1)
+  count(self, tenant, 1)
   return tenant
 }
 
@@ -215,14 +212,17 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   tenant.life = { _tag: "Down" }
   self.seats[tenant.ref.slot] = undefined
   Heap.push(self.freed, tenant.ref.slot)
-  self.tenants--
-  if (tenant.job) self.jobs--
+  count(self, tenant, -1)
+}
+
+const count = (self: SlotTable, tenant: Tenant, change: 1 | -1): void => {
+  self.tenants += change
+  if (tenant.job) self.jobs += change
   const name = tenant.registration.class
-  if (name !== undefined) {
-    const count = countOfClass(self, name) - 1
-    if (count === 0) self.classes.delete(name)
-    else self.classes.set(name, count)
-  }
+  if (name === undefined) return
+  const counted = countOfClass(self, name) + change
+  if (counted === 0) self.classes.delete(name)
+  else self.classes.set(name, counted)
 }
 
 const childGone = (self: SlotTable, tenant: Tenant): void => {
@@ -322,36 +322,50 @@ export const stateOf = (tenant: Tenant): WorkerState => {
   }
 }
 
-/** An independent table in the same state; the search branches with it. Void queue entries are left behind. */
-export const copy = (self: SlotTable): SlotTable => {
-  const that = make(self.size)
-  that.generations.push(...self.generations)
-  that.untouched = self.untouched
-  for (const slot of self.freed.items) Heap.push(that.freed, slot)
-  that.sequence = self.sequence
-  that.tenants = self.tenants
-  that.children = self.children
-  that.attachedChildren = self.attachedChildren
-  that.jobs = self.jobs
-  for (const [name, count] of self.classes) that.classes.set(name, count)
-  self.seats.forEach((tenant, slot) => {
-    if (tenant === undefined) return
-    const twin: Tenant = { ...tenant, life: { ...tenant.life } }
-    that.seats[slot] = twin
-    const life = twin.life
-    if (life._tag === "Waiting") Heap.push(that.waiting[twin.registration.startTime], { tenant: twin, life })
-    if (life._tag === "Resting") Heap.push(that.due, { tenant: twin, life })
-    if (life._tag === "Running" && life.killAt !== undefined) {
-      Heap.push(that.deadlines, { tenant: twin, life, at: life.killAt })
+/** A table with these tenants, seated as they say; counts and queues are made anew. */
+export const restore = (options: {
+  readonly size: number
+  readonly generations: ReadonlyArray<number>
+  readonly sequence: number
+  readonly tenants: ReadonlyArray<Tenant>
+}): SlotTable => {
+  const self = make(options.size)
+  self.generations.push(...options.generations)
+  self.untouched = options.generations.length
+  self.sequence = options.sequence
+  for (const tenant of options.tenants) {
+    self.seats[tenant.ref.slot] = tenant
+    count(self, tenant, 1)
+    const life = tenant.life
+    if (hasChild(tenant)) {
+      self.children++
+      if (tenant.attached) self.attachedChildren++
     }
-  })
-  return that
+    if (life._tag === "Waiting") Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
+    if (life._tag === "Resting") Heap.push(self.due, { tenant, life })
+    if (life._tag === "Running" && life.killAt !== undefined) {
+      Heap.push(self.deadlines, { tenant, life, at: life.killAt })
+    }
+  }
+  for (let slot = 0; slot < self.untouched; slot++) {
+    if (self.seats[slot] === undefined) Heap.push(self.freed, slot)
+  }
+  return self
 }
+
+/** An independent table in the same state; the search branches with it. */
+export const copy = (self: SlotTable): SlotTable =>
+  restore({
+    size: self.size,
+    generations: self.generations,
+    sequence: self.sequence,
+    tenants: tenants(self).map((tenant) => ({ ...tenant, life: { ...tenant.life } }))
+  })
 
 /** The first invariant that does not hold, in words, or `undefined`. For tests and the search. */
 export const broken = (self: SlotTable): string | undefined => {
   const seated = tenants(self)
-  const count = (predicate: (tenant: Tenant) => boolean): number => seated.filter(predicate).length
+  const number = (predicate: (tenant: Tenant) => boolean): number => seated.filter(predicate).length
   const standing = <A extends { readonly tenant: Tenant }>(heap: Heap.Heap<A>, tenant: Tenant): number =>
     heap.items.filter((entry) => entry.tenant === tenant && heap.isValid(entry)).length
   for (const [slot, tenant] of self.seats.entries()) {
@@ -370,11 +384,11 @@ export const broken = (self: SlotTable): string | undefined => {
     }
   }
   if (seated.length !== self.tenants) return `T4: ${self.tenants} tenants counted, ${seated.length} seated`
-  if (count(hasChild) !== self.children) return `T4: ${self.children} children counted, ${count(hasChild)} alive`
-  if (count((_) => _.attached && hasChild(_)) !== self.attachedChildren) return "T4: attached children miscounted"
-  if (count((_) => _.job) !== self.jobs) return "T4: jobs miscounted"
+  if (number(hasChild) !== self.children) return `T4: ${self.children} children counted, ${number(hasChild)} alive`
+  if (number((_) => _.attached && hasChild(_)) !== self.attachedChildren) return "T4: attached children miscounted"
+  if (number((_) => _.job) !== self.jobs) return "T4: jobs miscounted"
   for (const [name, counted] of self.classes) {
-    if (count((_) => _.registration.class === name) !== counted) return `T4: class "${name}" miscounted`
+    if (number((_) => _.registration.class === name) !== counted) return `T4: class "${name}" miscounted`
   }
   for (let slot = 0; slot < self.untouched; slot++) {
     const free = self.seats[slot] === undefined

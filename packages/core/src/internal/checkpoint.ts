@@ -1,0 +1,115 @@
+/**
+ * The machine's state as plain data: enough to go on from it. What can be
+ * counted or queued again from the tenants is left out.
+ */
+import * as Schema from "effect/Schema"
+import { ExitStatus } from "../ExitStatus.ts"
+import { Pid, SlotRef } from "../Identity.ts"
+import { Phase, ShutdownMode } from "../Phase.ts"
+import { isAttached, Registration } from "../Registration.ts"
+import { isJob } from "../Restart.ts"
+import { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
+import type * as Machine from "./machine.ts"
+import * as SlotTable from "./slotTable.ts"
+
+export const Settings = Schema.Struct({
+  maxWorkers: Schema.Natural,
+  classLimits: Schema.Record(Schema.String, Schema.Natural),
+  // May be infinite.
+  // @effect-diagnostics-next-line schemaNumber:off
+  killAfter: Schema.Number,
+  // @effect-diagnostics-next-line schemaNumber:off
+  stopTimeout: Schema.Number,
+  maxLaunchesPerTurn: Schema.Natural,
+  restartAfterCrash: Schema.Boolean
+})
+
+const Life = Schema.TaggedUnion({
+  Waiting: {},
+  Starting: {
+    pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget }))
+  },
+  Running: {
+    pid: Pid,
+    startedAt: Schema.Finite,
+    ready: Schema.Boolean,
+    joined: Schema.Boolean,
+    told: Schema.UndefinedOr(WorkerSignal),
+    killAt: Schema.UndefinedOr(Schema.Finite)
+  },
+  Resting: { dueAt: Schema.Finite },
+  Down: {}
+})
+
+const Tenant = Schema.Struct({
+  ref: SlotRef,
+  registration: Registration,
+  sequence: Schema.Natural,
+  registeredAt: Schema.Finite,
+  life: Life,
+  lives: Schema.Natural,
+  failedBirths: Schema.Natural,
+  doomed: Schema.Boolean,
+  lastExit: Schema.UndefinedOr(ExitStatus)
+})
+
+export const Checkpoint = Schema.Struct({
+  phase: Phase,
+  startupRun: Schema.Natural,
+  shutdown: Schema.UndefinedOr(ShutdownMode),
+  stopping: Schema.Boolean,
+  recovering: Schema.Boolean,
+  abnormal: Schema.UndefinedOr(Schema.String),
+  killAt: Schema.UndefinedOr(Schema.Finite),
+  reinitializeAt: Schema.UndefinedOr(Schema.Finite),
+  reinitializedAt: Schema.UndefinedOr(Schema.Finite),
+  crashCycles: Schema.Natural,
+  /** Per slot that was ever taken. */
+  generations: Schema.Array(Schema.Natural),
+  sequence: Schema.Natural,
+  tenants: Schema.Array(Tenant)
+})
+
+export interface Checkpoint extends Schema.Schema.Type<typeof Checkpoint> {}
+
+export const save = (state: Machine.State): Checkpoint => ({
+  phase: state.phase,
+  startupRun: state.startupRun,
+  shutdown: state.shutdown,
+  stopping: state.stopping,
+  recovering: state.recovering,
+  abnormal: state.abnormal,
+  killAt: state.killAt,
+  reinitializeAt: state.reinitializeAt,
+  reinitializedAt: state.reinitializedAt,
+  crashCycles: state.crashCycles,
+  generations: [...state.table.generations],
+  sequence: state.table.sequence,
+  tenants: SlotTable.tenants(state.table).map((tenant) => ({
+    ref: tenant.ref,
+    registration: tenant.registration,
+    sequence: tenant.sequence,
+    registeredAt: tenant.registeredAt,
+    life: { ...tenant.life },
+    lives: tenant.lives,
+    failedBirths: tenant.failedBirths,
+    doomed: tenant.doomed,
+    lastExit: tenant.lastExit
+  }))
+})
+
+export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machine.State => {
+  const { generations, sequence, tenants, ...rest } = checkpoint
+  const table = SlotTable.restore({
+    size: settings.maxWorkers,
+    generations,
+    sequence,
+    tenants: tenants.map((tenant) => ({
+      ...tenant,
+      life: { ...tenant.life },
+      attached: isAttached(tenant.registration),
+      job: isJob(tenant.registration.restart)
+    }))
+  })
+  return { ...rest, settings, table }
+}

@@ -1,0 +1,31 @@
+/**
+ * The facts the machine hears, in the past tense. They are data with a schema,
+ * so that a postmaster's last hours can be written down and replayed.
+ */
+import * as Schema from "effect/Schema"
+import { ExitStatus } from "../ExitStatus.ts"
+import { Pid, SlotRef } from "../Identity.ts"
+import { ShutdownMode } from "../Phase.ts"
+import { Registrant, Registration } from "../Registration.ts"
+import { SpawnError } from "../SpawnError.ts"
+
+export const Input = Schema.TaggedUnion({
+  /** Time has passed. */
+  Woke: {},
+  /** `run` names the run of the startup effect that got there; a run of before a crash counts for nothing. */
+  PhaseReached: { phase: Schema.Literals(["Startup", "Consistent", "Run"]), run: Schema.Natural },
+  StartupFailed: { run: Schema.Natural, detail: Schema.String },
+  RegisterRequested: { request: Schema.Natural, registration: Registration, registrant: Registrant },
+  TerminateRequested: { ref: SlotRef },
+  TerminateUsersRequested: { resource: Schema.String },
+  ShutdownRequested: { mode: ShutdownMode },
+  ReloadRequested: {},
+  ChildStarted: { ref: SlotRef, pid: Pid },
+  ChildNotStarted: { ref: SlotRef, error: SpawnError },
+  ChildReady: { ref: SlotRef },
+  ChildAttached: { ref: SlotRef },
+  ChildDetached: { ref: SlotRef },
+  ChildExited: { ref: SlotRef, status: ExitStatus }
+})
+
+export type Input = typeof Input.Type
