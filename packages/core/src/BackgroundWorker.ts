@@ -6,6 +6,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { formatJson } from "effect/Formatter"
 import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
@@ -45,7 +46,7 @@ export type ArgsInput<Args extends ArgsSchema> = Args["Type"] extends void ? [] 
  * @category models
  * @since 0.1.0
  */
-export interface BackgroundWorker<in out Args extends ArgsSchema> extends Pipeable {
+export interface BackgroundWorker<out Args extends ArgsSchema> extends Pipeable {
   readonly [TypeId]: typeof TypeId
   readonly name: string
   readonly type: string
@@ -58,6 +59,14 @@ export interface BackgroundWorker<in out Args extends ArgsSchema> extends Pipeab
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
 }
+
+/**
+ * Any worker's definition, whatever its arguments.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any extends BackgroundWorker<ArgsSchema> {}
 
 /**
  * The options of a definition.
@@ -206,12 +215,7 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
 const maxShown = 200
 
 const show = (value: unknown): string => {
-  let text: string
-  try {
-    text = JSON.stringify(value) ?? String(value)
-  } catch {
-    text = String(value)
-  }
+  const text = formatJson(value)
   return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text
 }
 

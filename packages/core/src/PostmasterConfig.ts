@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ShutdownMode } from "./Phase.ts"
 
@@ -19,6 +20,8 @@ const Wait = Schema.Duration.check(
     Duration.isNegative(duration) ? "a duration of zero or more" : undefined
   )
 )
+
+const WaitFromString = Schema.DurationFromString.pipe(Schema.decodeTo(Wait))
 
 /**
  * Schema of the settings.
@@ -57,10 +60,9 @@ export interface Settings extends Schema.Schema.Type<typeof Settings> {}
  * @category models
  * @since 0.1.0
  */
-export interface Options extends Partial<Omit<Settings, "killAfter" | "stopTimeout">> {
-  readonly killAfter?: Duration.Input | undefined
-  readonly stopTimeout?: Duration.Input | undefined
-}
+export type Options =
+  & { readonly [K in Exclude<keyof Settings, "killAfter" | "stopTimeout">]?: Settings[K] | undefined }
+  & { readonly [K in "killAfter" | "stopTimeout"]?: Duration.Input | undefined }
 
 const defaults: Settings = {
   maxWorkers: 8,
@@ -74,12 +76,19 @@ const defaults: Settings = {
 
 const decode = Schema.decodeUnknownEffect(Settings)
 
+/** A duration as it was written, or what is no duration at all, for the schema to refuse. */
+const duration = (input: Duration.Input): unknown =>
+  typeof input === "number" && Number.isNaN(input) ? input : Option.getOrElse(Duration.fromInput(input), () => input)
+
 const merge = (base: Settings, options: Options | undefined): Effect.Effect<Settings> =>
-  decode({
-    ...base,
-    ...options,
-    killAfter: options?.killAfter === undefined ? base.killAfter : Duration.fromInputUnsafe(options.killAfter),
-    stopTimeout: options?.stopTimeout === undefined ? base.stopTimeout : Duration.fromInputUnsafe(options.stopTimeout)
+  Effect.suspend(() => {
+    const { killAfter, stopTimeout, ...rest } = options ?? {}
+    return decode({
+      ...base,
+      ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+      ...(killAfter === undefined ? undefined : { killAfter: duration(killAfter) }),
+      ...(stopTimeout === undefined ? undefined : { stopTimeout: duration(stopTimeout) })
+    })
   }).pipe(
     // A setting written in the program is the programmer's own; from outside it is a ConfigError.
     Effect.mapError((error) => new Error(`invalid PostmasterConfig: ${error.message}`)),
@@ -91,8 +100,8 @@ const config: Config.Config<Settings> = Config.all({
   classLimits: Config.Record(Schema.String, Schema.FiniteFromString.pipe(Schema.decodeTo(Count)), "classLimits").pipe(
     Config.withDefault(defaults.classLimits)
   ),
-  killAfter: Config.Duration("killAfter").pipe(Config.withDefault(defaults.killAfter)),
-  stopTimeout: Config.Duration("stopTimeout").pipe(Config.withDefault(defaults.stopTimeout)),
+  killAfter: Config.schema(WaitFromString, "killAfter").pipe(Config.withDefault(defaults.killAfter)),
+  stopTimeout: Config.schema(WaitFromString, "stopTimeout").pipe(Config.withDefault(defaults.stopTimeout)),
   maxLaunchesPerTurn: Config.schema(Positive, "maxLaunchesPerTurn").pipe(
     Config.withDefault(defaults.maxLaunchesPerTurn)
   ),

@@ -49,9 +49,10 @@ export const Recording = Schema.Struct({
 /**
  * The last facts a postmaster has heard, and where they began.
  *
- * **Gotchas**
+ * **Details**
  *
- * A recording holds the arguments of the workers registered in it.
+ * At least the last 2,048 facts, at most twice as many (more with a table of
+ * thousands). The arguments of workers are left out.
  *
  * @category models
  * @since 0.1.0

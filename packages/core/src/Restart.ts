@@ -93,6 +93,11 @@ export const never = (options?: { readonly onSuccess?: OnSuccess | undefined }):
 /**
  * The worker comes back this long after a failure (`bgw_restart_time`).
  *
+ * **Gotchas**
+ *
+ * With a delay of 0, or with `onSuccess: "Restart"`, a worker that ends as soon
+ * as it has begun is started again without a pause.
+ *
  * **Details**
  *
  * Between 0 and 86,400,000 seconds; the bound is checked at registration, with

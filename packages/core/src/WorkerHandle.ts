@@ -21,6 +21,9 @@ import type { WorkerStatus } from "./WorkerStatus.ts"
  * back; it never misses one, however quickly the worker is back. Use
  * `waitForEnd` to wait for a job through its restarts.
  *
+ * A worker whose births fail and are tried again has not started yet: the waits
+ * go on. `Postmaster.events` and `Postmaster.snapshot` show the failures.
+ *
  * @category models
  * @since 0.1.0
  */

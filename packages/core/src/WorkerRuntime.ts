@@ -84,9 +84,12 @@ export const run = Effect.fnUntraced(function*(
   const main = yield* load(registration.entry, options.importModule)
   const program = Effect.scoped(main.run(registration.args))
   if (!isAttached(registration)) return yield* program
-  options.report("Attached")
-  yield* Effect.onExit(program, (exit) =>
-    Effect.sync(() => {
-      if (Exit.isSuccess(exit) || !Cause.hasDies(exit.cause)) options.report("Detached")
-    }))
+  yield* Effect.acquireUseRelease(
+    Effect.sync(() => options.report("Attached")),
+    () => program,
+    (_, exit) =>
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit) || !Cause.hasDies(exit.cause)) options.report("Detached")
+      })
+  )
 })

@@ -15,6 +15,7 @@ import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/tes
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -302,7 +303,11 @@ describe("the layer", () => {
         const { alive, journal, script } = yield* TestSpawner
         yield* script("job", Script.serves({ obeys: "3 seconds" }))
         const inner = yield* Scope.make()
-        const context = yield* Layer.buildWithMemoMap(TestPostmaster.layer, memo, inner)
+        const context = yield* Layer.buildWithMemoMap(
+          Postmaster.layer().pipe(Layer.provide([TestSpawner.layer, PostmasterConfig.layer()])),
+          memo,
+          inner
+        )
         const job = yield* Effect.provide(Effect.flatMap(Postmaster, (_) => _.register(Job)), context)
         yield* job.waitForReady
         const closing = yield* Effect.forkChild(Scope.close(inner, Exit.void), { startImmediately: true })
@@ -339,7 +344,7 @@ describe("shutdown and crash", () => {
       yield* job.waitForShutdown
     }))
 
-  test("C115 what has come in together: the shutdown is heard first, the harshest before the others", () =>
+  test("C114 what has come in together: the shutdown is heard first, the harshest before the others", () =>
     Effect.gen(function*() {
       const postmaster = yield* Postmaster
       const heard = yield* Effect.forkChild(
@@ -372,6 +377,59 @@ describe("shutdown and crash", () => {
     { startup: () => Effect.sync(() => void startups++) }
   )
   let startups = 0
+
+  it.effect("two runs of the startup effect never overlap", () =>
+    Effect.gen(function*() {
+      const story: Array<string> = []
+      let run = 0
+      const startup = Effect.acquireUseRelease(
+        Effect.sync(() => story.push(`begin ${++run}`)),
+        () => run === 1 ? Effect.never : Effect.void,
+        () => Effect.andThen(Effect.sleep("5 seconds"), Effect.sync(() => story.push(`end ${run}`)))
+      )
+      const early = define("early", { startTime: "PostmasterStart", flags: ["SharedMemory"], restart: 0 })
+      const memo = yield* Layer.makeMemoMap
+      const scope = yield* Effect.scope
+      const spawner = yield* Layer.buildWithMemoMap(TestSpawner.layer, memo, scope)
+      yield* Effect.gen(function*() {
+        const { alive, script } = yield* TestSpawner
+        yield* script("early", Script.dies("SIGSEGV", { after: "1 second" }), Script.serves())
+        const building = yield* Effect.forkChild(
+          Layer.buildWithMemoMap(
+            TestPostmaster.layerWith({ preload: [preload(early)], startup: () => startup }),
+            memo,
+            scope
+          ),
+          { startImmediately: true }
+        )
+        yield* TestClock.adjust(0)
+        assert.strictEqual((yield* alive).length, 1)
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(story, ["begin 1"])
+        yield* TestClock.adjust("10 seconds")
+        assert.deepStrictEqual(story, ["begin 1", "end 1", "begin 2", "end 2"])
+        yield* Fiber.join(building)
+      }).pipe(Effect.provide(spawner))
+    }))
+
+  it.effect("a startup effect that interrupts itself has failed; the layer does not hang", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(
+        Effect.scoped(Layer.build(TestPostmaster.layerWith({ startup: () => Effect.interrupt })))
+      )
+      assert.isTrue(Exit.isFailure(exit))
+    }))
+
+  it.effect("a test layer is released at once, whoever hangs in it or is being born", () =>
+    Effect.gen(function*() {
+      yield* Effect.gen(function*() {
+        const { script } = yield* TestSpawner
+        const postmaster = yield* Postmaster
+        yield* script("job", Script.hangs(), Script.serves({ birth: "1 hour" }))
+        yield* (yield* postmaster.register(Job)).waitForReady
+        yield* postmaster.register(Job)
+      }).pipe(Effect.provide(TestPostmaster.layerWith({ config: { killAfter: "1 day" } })))
+    }))
 
   test("C102 restartAfterCrash off: awaitHalt fails, and every wait with it", () =>
     Effect.gen(function*() {
@@ -497,6 +555,18 @@ describe("watching", () => {
       assert.deepStrictEqual(Recording.replay(read).at(-1)?.snapshot, yield* postmaster.snapshot)
     }))
 
+  test("a recording holds no arguments, and an endless patience can be written down", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      yield* postmaster.register(Mail, { at: DateTime.makeUnsafe(4711) })
+      const job = yield* postmaster.register(Job)
+      yield* job.waitForReady
+      yield* postmaster.shutdown("Immediate")
+      yield* postmaster.awaitHalt
+      const written = yield* Schema.encodeEffect(Schema.toCodecJson(Recording.Recording))(yield* postmaster.recording)
+      assert.notInclude(JSON.stringify(written), "4711")
+    }), { config: { killAfter: Duration.infinity } })
+
   test("an onlooker that reads nothing costs nothing and loses only the oldest", () =>
     Effect.gen(function*() {
       const postmaster = yield* Postmaster
@@ -536,7 +606,14 @@ describe("a spawner that breaks its contract", () => {
       assert.include(end.value.detail, "its spawner failed: Error: no doctor")
     }).pipe(Effect.provide(broken(() => child({ exit: Effect.die(new Error("no doctor")) })))))
 
-  for (const [how, signal] of [["dying", Effect.die("no messenger")], ["waiting", Effect.never]] as const) {
+  const messengers: ReadonlyArray<readonly [string, Child["signal"]]> = [
+    ["dying", () => Effect.die("no messenger")],
+    ["waiting", () => Effect.never],
+    ["throwing", () => {
+      throw new Error("no messenger")
+    }]
+  ]
+  for (const [how, signal] of messengers) {
     it.effect(`by ${how} in a signal: the loop goes on`, () =>
       Effect.gen(function*() {
         const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
@@ -549,9 +626,70 @@ describe("a spawner that breaks its contract", () => {
           yield* other.waitForStartup
           yield* Deferred.succeed(exit, ExitStatus.exited(0))
           yield* Effect.all([job.waitForEnd, other.waitForEnd])
-        }).pipe(Effect.provide(broken(() => child({ signal: () => signal, exit: Deferred.await(exit) }))))
+        }).pipe(Effect.provide(broken(() => child({ signal, exit: Deferred.await(exit) }))))
       }).pipe(Effect.provideService(References.MinimumLogLevel, "None")))
   }
+
+  it.effect("by throwing in a birth: the birth has failed", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const end = yield* (yield* postmaster.register(Job)).waitForEnd
+      assert(Option.isSome(end) && end.value._tag === "NotStarted")
+    }).pipe(Effect.provide(broken(() => {
+      throw new Error("no midwife")
+    }))))
+
+  it.effect("by a birth that never ends: it is given up when its stop timeout has passed", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const job = yield* postmaster.register(Job)
+      yield* job.terminate
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual((yield* job.status)._tag, "NotYetStarted")
+      yield* TestClock.adjust("1 second")
+      const end = yield* job.waitForEnd
+      assert(Option.isSome(end) && end.value._tag === "NotStarted")
+      assert.include(end.value.error.message, "it was not born in time")
+    }).pipe(Effect.provide(broken(() => Effect.never))))
+
+  it.effect("a birth that never ends does not hold up an immediate shutdown for longer than killAfter", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      yield* postmaster.register(Job)
+      yield* postmaster.shutdown("Immediate")
+      yield* TestClock.adjust("5 seconds")
+      yield* postmaster.awaitHalt
+    }).pipe(Effect.provide(broken(() => Effect.never))))
+
+  it.effect("by a word that comes too late: it is not credited to the next life", () =>
+    Effect.gen(function*() {
+      const words: Array<(report: ChildReport) => void> = []
+      const ends: Array<Deferred.Deferred<ExitStatus.ExitStatus>> = []
+      const spawn: Spawner["Service"]["spawn"] = (_, report) => {
+        const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
+        words.push(report)
+        ends.push(exit)
+        return child({ exit: Deferred.await(exit) })
+      }
+      yield* Effect.gen(function*() {
+        const postmaster = yield* Postmaster
+        const worker = yield* postmaster.register(define("w", { flags: ["SharedMemory"], restart: 0 }))
+        yield* worker.waitForStartup
+        yield* Deferred.succeed(ends[0]!, ExitStatus.exited(1))
+        while (words.length < 2) yield* Effect.yieldNow
+        words[1]!("Attached")
+        words[0]!("Detached")
+        yield* TestClock.adjust(0)
+        yield* Deferred.succeed(ends[1]!, ExitStatus.exited(0))
+        const stopped = yield* postmaster.events.pipe(
+          Stream.filter((event) => event._tag === "CrashDetected"),
+          Stream.runHead,
+          Effect.forkChild({ startImmediately: true })
+        )
+        assert.isTrue(Option.isSome(yield* Fiber.join(stopped)))
+        for (const end of ends) yield* Deferred.succeed(end, ExitStatus.exited(0))
+      }).pipe(Effect.provide(broken(spawn)), Effect.forkChild({ startImmediately: true }), Effect.flatMap(Fiber.join))
+    }))
 
   it.effect("by reporting early, twice and too late: only what makes sense is heard", () =>
     Effect.gen(function*() {

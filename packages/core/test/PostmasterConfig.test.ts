@@ -1,4 +1,4 @@
-import { PostmasterConfig } from "@effect-postmaster/core"
+import { PostmasterConfig, type PostmasterConfigOptions } from "@effect-postmaster/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -31,9 +31,15 @@ describe("settings", () => {
       )
     }))
 
-  for (
-    const options of [{ maxWorkers: -1 }, { maxWorkers: Number.NaN }, { maxLaunchesPerTurn: 0 }, { killAfter: -1 }]
-  ) {
+  const wrong: ReadonlyArray<PostmasterConfigOptions> = [
+    { maxWorkers: -1 },
+    { maxWorkers: Number.NaN },
+    { maxLaunchesPerTurn: 0 },
+    { killAfter: -1 },
+    { killAfter: Number.NaN },
+    { stopTimeout: "soon" as never }
+  ]
+  for (const options of wrong) {
     it.effect(`${JSON.stringify(options)} is a defect that names the setting`, () =>
       Effect.gen(function*() {
         const exit = yield* Effect.exit(Effect.provide(PostmasterConfig, PostmasterConfig.layer(options)))
@@ -59,7 +65,9 @@ describe("settings", () => {
         ],
         [3, 2000, false, "Smart"]
       )
-      const error = yield* Effect.flip(load({ POSTMASTER_MAX_WORKERS: "many" }))
-      assert.include(String(error), "maxWorkers")
+      for (const [name, value] of [["MAX_WORKERS", "many"], ["KILL_AFTER", "-5 seconds"], ["STOP_TIMEOUT", "soon"]]) {
+        const error = yield* Effect.flip(load({ [`POSTMASTER_${name}`]: value! }))
+        assert.strictEqual(error._tag, "ConfigError")
+      }
     }))
 })

@@ -1,5 +1,7 @@
 import { BackgroundWorker, Identity, Registration, Restart } from "@effect-postmaster/core"
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { attached, define } from "./machineHarness.ts"
 
 const day = 86_400_000
@@ -104,6 +106,23 @@ describe("definitions", () => {
   it("a registration may have a name of its own; the type stays", () => {
     const other = BackgroundWorker.make("digest", { entry }).pipe(BackgroundWorker.named("digest 3"))
     assert.deepStrictEqual([other.name, other.type], ["digest 3", "digest"])
+  })
+
+  it.effect("arguments that cannot even be shown are refused all the same", () =>
+    Effect.gen(function*() {
+      const circular: Record<string, unknown> = Object.create(null)
+      circular["self"] = circular
+      const worker = BackgroundWorker.make("w", { entry, args: Schema.Struct({ folder: Schema.String }) })
+      const error = yield* Effect.flip(BackgroundWorker.toRegistration(worker, circular as never))
+      assert.strictEqual(error.reason._tag, "InvalidArguments")
+    }))
+
+  it("a list of workers has a type", () => {
+    const workers: ReadonlyArray<BackgroundWorker.Any> = [
+      BackgroundWorker.make("a", { entry }),
+      BackgroundWorker.make("b", { entry, args: Schema.Struct({ at: Schema.DateTimeUtcFromMillis }) })
+    ]
+    assert.deepStrictEqual(workers.map((_) => _.name), ["a", "b"])
   })
 
   it("restart takes a word, a duration or a policy, and hides nothing that is wrong", () => {

@@ -452,6 +452,28 @@ describe("shutdown", () => {
     assert.deepStrictEqual(h.shutdown("Fast").hear({ _tag: "ReloadRequested" }).orders, [])
   })
 
+  it("reload reaches the workers during the recovery from a crash, too", () => {
+    const h = new Harness().run().register(attached("a")).register(attached("b")).register(define("isolated"))
+    h.born("a", "b", "isolated").exits("a", 2)
+    assert.strictEqual(h.state.phase, "Waiting")
+    assert.include(h.hear({ _tag: "ReloadRequested" }).signals, "isolated SIGHUP Process")
+  })
+
+  it("nobody is said to be killed when nobody is left to kill", () => {
+    const h = new Harness().run().register(attached("a")).register(attached("b")).register(define("isolated"))
+    h.born("a", "b", "isolated").exits("a", 2).shutdown("Fast").exits("b", 2).wake(5_000)
+    assert.deepStrictEqual(h.events, [])
+  })
+
+  it("a crash during a smart shutdown ends it for everybody: there is no recovery any more", () => {
+    const h = new Harness().run().register(attached("a", { restart: every(1) })).register(define("job")).born(
+      "a",
+      "job"
+    )
+    assert.deepStrictEqual(h.shutdown("Smart").exits("a", 2).signals, ["job SIGTERM Group"])
+    assert.isTrue(h.exits("job", 1).order("Halt")?.abnormal)
+  })
+
   it("C117 whoever is being born when the shutdown comes is waited for, and told", () => {
     const h = new Harness().run().register(define("a")).shutdown("Fast")
     assert.strictEqual(h.state.phase, "Waiting")

@@ -44,7 +44,7 @@ const says = (app: Application, what: RegExp): Effect.Effect<string> =>
   )
 
 describe("an application", () => {
-  it.live("that is killed takes its worker with it", () =>
+  it.live("C138 that is killed takes its worker with it", () =>
     Effect.gen(function*() {
       const app = yield* application("idles")
       const worker = Number(yield* says(app, /worker (\d+)/))

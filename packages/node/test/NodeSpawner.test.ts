@@ -163,7 +163,7 @@ describe("signals", () => {
       yield* interrupted(life)
     }), patience)
 
-  it.live("SIGTERM before the worker listens is not lost, and main never runs", () =>
+  it.live("C133 SIGTERM before the worker listens is not lost, and main never runs", () =>
     Effect.gen(function*() {
       const life = yield* born(launch("idles"))
       yield* life.signal("SIGTERM", "Group")
@@ -246,6 +246,17 @@ describe("signals", () => {
   it.live("SIGUSR1 before the worker listens is not lost", () =>
     Effect.gen(function*() {
       const life = yield* born(launch("waitsForLatch"))
+      yield* life.signal("SIGUSR1", "Process")
+      yield* saw(life, "woken once")
+      yield* life.signal("SIGUSR1", "Process")
+      exitedWith(yield* life.exit, 0)
+    }), patience)
+
+  it.live("SIGUSR1 behind a launch that fills the channel is not lost", () =>
+    Effect.gen(function*() {
+      // More than the kernel takes at once, less than the queue that makes Node say "drain".
+      const args = { padding: "x".repeat(230_000) }
+      const life = yield* born(launch("padded", { args }))
       yield* life.signal("SIGUSR1", "Process")
       yield* saw(life, "woken once")
       yield* life.signal("SIGUSR1", "Process")

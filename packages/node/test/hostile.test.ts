@@ -91,10 +91,16 @@ describe.concurrent("a program that", () => {
       status: /^closed its control channel$/
     },
     {
-      title: "exits in the middle of a frame has its code believed",
+      title: "exits in the middle of a frame is lost, whatever its code",
       bytes: frames(listening, ready).subarray(0, -3),
-      script: "exit 3",
-      status: ExitStatus.exited(3)
+      script: "exit 0",
+      status: /^left with exit code 0 in the middle of a frame$/
+    },
+    {
+      title: "falls silent in the middle of a frame is killed",
+      bytes: frames(listening, ready).subarray(0, -3),
+      script: stay,
+      status: /^fell silent in the middle of a frame on its control channel$/
     },
     {
       title: "exits with another code than its last words is believed the code",
@@ -115,10 +121,16 @@ describe.concurrent("a program that", () => {
       status: ExitStatus.exited(0, { kind: "Failure", message: "so it says" })
     },
     {
-      title: "says nothing at all has its code believed",
-      bytes: Buffer.of(),
+      title: "listens and says nothing more has its code believed",
+      bytes: frames(listening),
       script: "exit 1",
       status: ExitStatus.exited(1)
+    },
+    {
+      title: "says nothing at all is lost: its code may be anybody's",
+      bytes: Buffer.of(),
+      script: "exit 1",
+      status: /^left with exit code 1 before it listened$/
     }
   ]
   for (const { bytes, script, status, title } of cases) {
@@ -135,7 +147,7 @@ describe.concurrent("a program that", () => {
       }), patience)
   }
 
-  it.live("falls silent in the middle of a frame ends by SIGKILL", () =>
+  it.live("falls silent in the middle of a frame can still be killed on order", () =>
     Effect.gen(function*() {
       const life = yield* born(launch("main"), {
         execPath: yield* program(frames(listening).subarray(0, 9), `echo silent\n${stay}`)

@@ -27,7 +27,8 @@ export const Settings = Schema.Struct({
 const Life = Schema.TaggedUnion({
   Waiting: {},
   Starting: {
-    pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget }))
+    pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget })),
+    killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Running: {
     pid: Pid,
@@ -72,6 +73,9 @@ export const Checkpoint = Schema.Struct({
 
 export interface Checkpoint extends Schema.Schema.Type<typeof Checkpoint> {}
 
+/** Arguments decide nothing, may be large, and may be secret. */
+export const withoutArguments = (registration: Registration): Registration => ({ ...registration, args: null })
+
 export const save = (state: Machine.State): Checkpoint => ({
   phase: state.phase,
   startupRun: state.startupRun,
@@ -87,7 +91,7 @@ export const save = (state: Machine.State): Checkpoint => ({
   sequence: state.table.sequence,
   tenants: SlotTable.tenants(state.table).map((tenant) => ({
     ref: tenant.ref,
-    registration: tenant.registration,
+    registration: withoutArguments(tenant.registration),
     sequence: tenant.sequence,
     registeredAt: tenant.registeredAt,
     life: { ...tenant.life },

@@ -21,6 +21,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
@@ -82,60 +83,97 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const opened = Deferred.makeUnsafe<void, unknown>()
     const halted = Deferred.makeUnsafe<void, PostmasterDied>()
 
+    // Both readings at once, so that the same moment is always written the same way.
+    const epoch = Math.round(clock.currentTimeMillisUnsafe() - Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000)
+
     const requests = new Map<number, Request>()
     const watches = new Map<number, Watch.Watch>()
+    const births = new Map<number, Birth>()
     const children = new Map<number, Child>()
     let lastRequest = 0
     let closed = false
+    /** The present or last run of the startup effect, and the last one that was stopped on order. */
+    let startupFiber: Fiber.Fiber<void> | undefined
+    let stoppedRun = -1
 
-    // Released in the reverse order: the loop, then the children, then the fibers of startup and alarm.
-    const startupFiber = yield* FiberHandle.make<void>()
+    // Released in the reverse order: the loop, then the children, then the alarm.
     const alarm = yield* FiberHandle.make<void>()
     const childScope = yield* Scope.fork(scope)
 
     const monotonic = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
     const tell = (input: Machine.Input): void => {
-      Queue.offerUnsafe(mailbox, input)
+      if (!closed) Queue.offerUnsafe(mailbox, input)
     }
-    const snapshot = (): PostmasterSnapshot => Machine.snapshot(state, clock.currentTimeMillisUnsafe() - monotonic())
+    const snapshot = (): PostmasterSnapshot => Machine.snapshot(state, epoch)
 
     /** One life: reports its birth, what it says and its death, in this order, and decides nothing. */
-    const live = Effect.fnUntraced(function*(launch: Launch) {
+    const live = Effect.fnUntraced(function*(launch: Launch, birth: Birth) {
       const { ref } = launch
-      let born = false
+      let stage: "Unborn" | "Alive" | "Over" = "Unborn"
       const early: Array<ChildReport> = []
+      // A word too late would be credited to the next life.
       const report = (report: ChildReport): void => {
-        if (born) tell(fromReport(ref, report))
-        else early.push(report)
+        if (stage === "Alive") tell(fromReport(ref, report))
+        else if (stage === "Unborn") early.push(report)
       }
       const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
-        const child = yield* spawner.spawn(launch, report)
+        const child = yield* Effect.suspend(() => spawner.spawn(launch, report))
+        if (birth.abandoned) return yield* Effect.interrupt
         children.set(ref.slot, child)
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
-        born = true
+        stage = "Alive"
         early.forEach(report)
-        return yield* child.exit
+        const status = yield* child.exit
+        stage = "Over"
+        return status
       })))
+      if (birth.abandoned) return
       // The scope has closed: whatever the child had started is gone, too.
-      children.delete(ref.slot)
+      const born = children.delete(ref.slot)
+      births.delete(ref.slot)
       if (Exit.isSuccess(exit)) return tell({ _tag: "ChildExited", ref, status: exit.value })
       const detail = Cause.pretty(exit.cause)
       if (born) return tell({ _tag: "ChildExited", ref, status: lost(`its spawner failed: ${detail}`) })
       const failure = exit.cause.reasons.find(Cause.isFailReason)
-      const error = failure?.error ??
-        new SpawnError({ reason: new ProcessNotStarted({ worker: launch.registration.name, detail }) })
-      tell({ _tag: "ChildNotStarted", ref, error })
+      tell({ _tag: "ChildNotStarted", ref, error: failure?.error ?? notBorn(launch, detail) })
     })
 
-    const runStartup = Effect.fnUntraced(function*(run: number) {
-      const exit = yield* Effect.exit(startup({
-        consistent: Effect.sync(() => tell({ _tag: "PhaseReached", phase: "Consistent", run }))
-      }))
+    const bear = (launch: Launch): Effect.Effect<unknown> => {
+      const birth: Birth = { launch, abandoned: false, fiber: undefined }
+      births.set(launch.ref.slot, birth)
+      return Effect.map(Effect.forkIn(live(launch, birth), childScope, { startImmediately: true }), (fiber) => {
+        birth.fiber = fiber
+      })
+    }
+
+    /** Nobody waits for a birth that does not end. Should it succeed one day, its scope closes at once. */
+    const abandon = (ref: SlotRef): void => {
+      const birth = births.get(ref.slot)
+      if (birth === undefined || children.has(ref.slot)) return
+      birth.abandoned = true
+      births.delete(ref.slot)
+      birth.fiber?.interruptUnsafe()
+      tell({ _tag: "ChildNotStarted", ref, error: notBorn(birth.launch, "it was not born in time") })
+    }
+
+    const runStartup = Effect.fnUntraced(function*(run: number, previous: Fiber.Fiber<void> | undefined) {
+      // Two runs never overlap: the clean-up of the one must not meet what the other has made.
+      if (previous !== undefined) yield* Fiber.interrupt(previous)
+      const exit = yield* Effect.exit(
+        Effect.suspend(() =>
+          startup({ consistent: Effect.sync(() => tell({ _tag: "PhaseReached", phase: "Consistent", run })) })
+        )
+      )
       if (Exit.isSuccess(exit)) return tell({ _tag: "PhaseReached", phase: "Run", run })
-      if (Cause.hasInterruptsOnly(exit.cause)) return
+      if (stoppedRun >= run) return
       tell({ _tag: "StartupFailed", run, detail: Cause.pretty(exit.cause) })
       Deferred.doneUnsafe(opened, exit)
     })
+
+    const startStartup = (run: number): Effect.Effect<unknown> =>
+      Effect.map(Effect.forkIn(runStartup(run, startupFiber), scope), (fiber) => {
+        startupFiber = fiber
+      })
 
     /** Callers and holders to be resumed. They are other people's code, so none of it runs inside a turn. */
     const answers: Array<() => void> = []
@@ -143,12 +181,12 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const perform = (action: Machine.Action): Effect.Effect<unknown> | void => {
       switch (action._tag) {
         case "Spawn":
-          return Effect.forkIn(live(action.launch), childScope, { startImmediately: true })
+          return bear(action.launch)
         case "Signal": {
           const child = children.get(action.ref.slot)
           // Delivered before the turn goes on, as the contract has it; a spawner that breaks the contract harms nobody.
           return child && Effect.forkIn(
-            Effect.ignoreCause(child.signal(action.signal, action.target), { log: true }),
+            Effect.ignoreCause(Effect.suspend(() => child.signal(action.signal, action.target)), { log: true }),
             childScope,
             { startImmediately: true }
           )
@@ -174,8 +212,13 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
           answers.push(() => Watch.tell(watch))
           return
         }
+        case "AbandonBirth":
+          return abandon(action.ref)
+        case "StopStartup":
+          stoppedRun = state.startupRun
+          return startupFiber?.interruptUnsafe()
         case "Reinitialize":
-          return FiberHandle.run(startupFiber, runStartup(action.run), { startImmediately: false })
+          return startStartup(action.run)
         case "Publish":
           Hub.publish(events, action.event)
           if (action.event._tag === "PhaseReached" && action.event.phase === "Run") {
@@ -275,12 +318,22 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       recording: Effect.sync(() => Recorder.recording(recorder, state.settings)),
       open: Effect.gen(function*() {
         tell({ _tag: "PhaseReached", phase: "Startup", run: state.startupRun })
-        yield* FiberHandle.run(startupFiber, runStartup(state.startupRun))
+        yield* startStartup(state.startupRun)
         yield* Deferred.await(opened)
       }),
       awaitHalt: Deferred.await(halted)
     } satisfies Loop
   })
+
+/** A life that may not have begun. */
+interface Birth {
+  readonly launch: Launch
+  abandoned: boolean
+  fiber: Fiber.Fiber<void> | undefined
+}
+
+const notBorn = (launch: Launch, detail: string): SpawnError =>
+  new SpawnError({ reason: new ProcessNotStarted({ worker: launch.registration.name, detail }) })
 
 interface Request {
   readonly name: string

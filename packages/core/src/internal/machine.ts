@@ -63,6 +63,10 @@ export type Action =
     readonly status: WorkerStatus.WorkerStatus
     readonly gone: boolean
   }
+  /** Give up a birth that takes too long; that it has failed is then a fact. */
+  | { readonly _tag: "AbandonBirth"; readonly ref: SlotRef }
+  /** End the present run of the startup effect: what it prepares is no longer wanted. */
+  | { readonly _tag: "StopStartup" }
   /** Make the shared state anew and run the startup effect again, as run number `run`. */
   | { readonly _tag: "Reinitialize"; readonly run: number }
   | { readonly _tag: "Publish"; readonly event: PostmasterEvent }
@@ -293,15 +297,21 @@ const shutdownRequested = (turn: Turn, mode: ShutdownMode): void => {
   state.shutdown = mode
   publish(turn, { _tag: "ShutdownRequested", mode })
   if (mode !== "Immediate") return
-  state.killAt ??= turn.now + state.settings.killAfter
+  startPatience(turn)
   // Whoever was only asked before is now told to leave at once.
   if (state.stopping) tellAll(turn, SlotTable.hasChild, "SIGQUIT")
 }
 
-/** SIGHUP reaches the workers up to a smart shutdown. */
+/** How long SIGQUIT may be ignored; it counts from the first one. */
+const startPatience = (turn: Turn): void => {
+  const { now, state } = turn
+  if (Number.isFinite(state.settings.killAfter)) state.killAt ??= now + state.settings.killAfter
+}
+
+/** SIGHUP reaches the workers up to a smart shutdown, in every phase. */
 const reloadRequested = (turn: Turn): void => {
   const { state } = turn
-  if (!isBefore(state.phase, "Waiting")) return
+  if (state.stopping || state.phase === "Halted") return
   publish(turn, { _tag: "ReloadRequested" })
   for (const tenant of SlotTable.tenants(state.table)) {
     if (tenant.life._tag === "Running") {
@@ -407,10 +417,11 @@ const settle = (turn: Turn, tenant: SlotTable.Tenant, next: Next): void => {
 
 /** `HandleChildCrash`: what the attached workers share can no longer be trusted, so all of them go. */
 const crashDetected = (turn: Turn, tenant: SlotTable.Tenant): void => {
-  const { state, now } = turn
+  const { state } = turn
   publish(turn, { _tag: "CrashDetected", ...who(tenant) })
   state.recovering = true
-  state.killAt ??= now + state.settings.killAfter
+  startPatience(turn)
+  stopStartup(turn)
   if (state.phase !== "Waiting") enter(turn, "Waiting")
   tellAll(turn, (other) => other.attached && SlotTable.hasChild(other), "SIGQUIT")
 }
@@ -429,7 +440,11 @@ const advance = (turn: Turn): void => {
   if (state.stopping && state.table.children === 0) halt(turn)
 }
 
-/** A smart shutdown lets jobs finish, once the startup effect has come far enough for them to run. */
+/**
+ * A smart shutdown lets jobs finish, once the startup effect has come far enough
+ * for them to run. A crash meanwhile ends it for everybody, as there is no
+ * recovery any more.
+ */
 const mustStop = (state: State): boolean =>
   state.shutdown !== "Smart" || state.phase === "Waiting" || isBefore(state.phase, "Consistent") ||
   state.table.jobs === 0
@@ -438,6 +453,7 @@ const beginStopping = (turn: Turn): void => {
   const { state } = turn
   state.stopping = true
   state.reinitializeAt = undefined
+  stopStartup(turn)
   if (state.phase !== "Waiting") enter(turn, "Waiting")
   // Whoever has no child would never start again; its holder must not wait for it (ForgetUnstartedBackgroundWorkers).
   for (const tenant of SlotTable.tenants(state.table)) {
@@ -485,8 +501,9 @@ const killOverdue = (turn: Turn): void => {
   const { now, state } = turn
   if (state.killAt !== undefined && now >= state.killAt) {
     state.killAt = undefined
-    publish(turn, { _tag: "KillIssued" })
     const everyone = state.shutdown === "Immediate"
+    const left = everyone ? state.table.children : state.table.attachedChildren
+    if (left > 0) publish(turn, { _tag: "KillIssued" })
     tellAll(turn, (tenant) => SlotTable.hasChild(tenant) && (everyone || tenant.attached), "SIGKILL")
   }
   while (true) {
@@ -499,7 +516,8 @@ const killOverdue = (turn: Turn): void => {
 const halt = (turn: Turn): void => {
   const { state } = turn
   const abnormal = state.recovering || state.abnormal !== undefined
-  const detail = state.abnormal ?? (state.recovering ? "a worker crashed during shutdown" : "")
+  const detail = state.abnormal ??
+    (state.recovering ? "a worker crashed, and there was no recovery before the end" : "")
   enter(turn, "Halted")
   publish(turn, { _tag: "Halted", abnormal, ...(detail === "" ? undefined : { detail }) })
   turn.actions.push({ _tag: "Halt", abnormal, detail })
@@ -556,21 +574,29 @@ const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason)
   turn.actions.push({ _tag: "Notify", ref: tenant.ref, status: WorkerStatus.stopped(tenant.lastExit), gone: true })
 }
 
-/** Tells a tenant's child to end, unless it has been told as harshly before. */
+/** Tells a tenant's child to end, unless it has been told as harshly before. One that is not born yet is told later. */
 const tell = (turn: Turn, tenant: SlotTable.Tenant, signal: WorkerSignal, target: SignalTarget): void => {
   const { state, now } = turn
   const life = tenant.life
   if (life._tag === "Starting") {
-    if (life.pending === undefined || isHarsher(signal, life.pending.signal)) life.pending = { signal, target }
+    if (life.pending !== undefined && !isHarsher(signal, life.pending.signal)) return
+    life.pending = { signal, target }
+    if (signal === "SIGKILL") turn.actions.push({ _tag: "AbandonBirth", ref: tenant.ref })
+  } else if (life._tag === "Running") {
+    if (life.told !== undefined && !isHarsher(signal, life.told)) return
+    life.told = signal
+    turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
+    publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
+  } else {
     return
   }
-  if (life._tag !== "Running" || (life.told !== undefined && !isHarsher(signal, life.told))) return
-  life.told = signal
-  turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
-  publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
   if (signal !== "SIGTERM") return
   const timeout = tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout
   if (Number.isFinite(timeout)) SlotTable.setDeadline(state.table, tenant, life, now + timeout)
+}
+
+const stopStartup = (turn: Turn): void => {
+  if (isBefore(turn.state.phase, "Run")) turn.actions.push({ _tag: "StopStartup" })
 }
 
 const tellAll = (turn: Turn, concerned: (tenant: SlotTable.Tenant) => boolean, signal: WorkerSignal): void => {

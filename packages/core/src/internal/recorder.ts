@@ -31,7 +31,12 @@ export const note = (self: Recorder, state: Machine.State, input: Input, at: num
     self.older = self.newer
     self.newer = begin(state)
   }
-  self.newer.heard.push({ at, input })
+  self.newer.heard.push({
+    at,
+    input: input._tag === "RegisterRequested"
+      ? { ...input, registration: Checkpoint.withoutArguments(input.registration) }
+      : input
+  })
 }
 
 export const recording = (self: Recorder, settings: Machine.Settings): Recording => ({

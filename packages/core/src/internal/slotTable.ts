@@ -13,7 +13,7 @@
  * - T4  The counts (tenants, children, attached children, jobs, classes) agree with the seats.
  * - T5  Every Waiting tenant stands in the queue of its start time, once.
  * - T6  Every Resting tenant stands in the due queue, once.
- * - T7  Every running tenant with a kill deadline stands in the deadline queue.
+ * - T7  Every tenant with a kill deadline stands in the deadline queue.
  * - T8  The lowest free slot is the next one taken.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
@@ -46,6 +46,8 @@ export interface Waiting {
 export interface Starting {
   readonly _tag: "Starting"
   pending: Order | undefined
+  /** When the birth is given up, after it was told to stop. */
+  killAt: number | undefined
 }
 
 export interface Running {
@@ -102,7 +104,7 @@ interface Due {
 
 interface Deadline {
   readonly tenant: Tenant
-  readonly life: Running
+  readonly life: Starting | Running
   readonly at: number
 }
 
@@ -239,7 +241,7 @@ export const toWaiting = (self: SlotTable, tenant: Tenant): void => {
 }
 
 export const toStarting = (self: SlotTable, tenant: Tenant): void => {
-  tenant.life = { _tag: "Starting", pending: undefined }
+  tenant.life = { _tag: "Starting", pending: undefined, killAt: undefined }
   self.children++
   if (tenant.attached) self.attachedChildren++
 }
@@ -272,8 +274,8 @@ export const toDown = (self: SlotTable, tenant: Tenant): void => {
   tenant.life = { _tag: "Down" }
 }
 
-/** Sets when a running tenant is killed if it has not ended by then. */
-export const setDeadline = (self: SlotTable, tenant: Tenant, life: Running, at: number): void => {
+/** Sets when a tenant's child is killed if it has not ended by then. */
+export const setDeadline = (self: SlotTable, tenant: Tenant, life: Starting | Running, at: number): void => {
   life.killAt = at
   Heap.push(self.deadlines, { tenant, life, at })
 }
@@ -343,7 +345,7 @@ export const restore = (options: {
     }
     if (life._tag === "Waiting") Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
     if (life._tag === "Resting") Heap.push(self.due, { tenant, life })
-    if (life._tag === "Running" && life.killAt !== undefined) {
+    if ("killAt" in life && life.killAt !== undefined) {
       Heap.push(self.deadlines, { tenant, life, at: life.killAt })
     }
   }
@@ -379,7 +381,7 @@ export const broken = (self: SlotTable): string | undefined => {
     if (life._tag === "Resting" && standing(self.due, tenant) !== 1) {
       return `T6: the tenant of slot ${slot} rests without being due, or twice`
     }
-    if (life._tag === "Running" && life.killAt !== undefined && standing(self.deadlines, tenant) === 0) {
+    if ("killAt" in life && life.killAt !== undefined && standing(self.deadlines, tenant) === 0) {
       return `T7: the deadline of slot ${slot} is forgotten`
     }
   }

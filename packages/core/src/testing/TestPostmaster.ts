@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Postmaster from "../Postmaster.ts"
@@ -25,6 +26,11 @@ export interface Options<E = never, R = never> extends Postmaster.Options<E, R> 
  * A postmaster on scripted workers, with settings, preloads and startup of the
  * test's choice.
  *
+ * **Details**
+ *
+ * Releasing the layer kills every worker at once, whatever the settings say and
+ * however its script goes: the test's clock stands still by then.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -35,10 +41,19 @@ export const layerWith = <E = never, R = never>(
   E | RegistrationError,
   Exclude<Exclude<R, Scope.Scope>, TestSpawner>
 > =>
-  Postmaster.Postmaster.layer(options).pipe(
+  release.pipe(
+    Layer.provideMerge(Postmaster.Postmaster.layer(options)),
     Layer.provide(PostmasterConfig.layer(options?.config)),
     Layer.provideMerge(TestSpawner.layer)
+    // The compiler cannot see that Exclude distributes over the unknown R.
   ) as never
+
+/** Released first: whoever is deaf would be waited for by a clock that stands still. */
+const release = Layer.effectDiscard(Effect.gen(function*() {
+  const { killAll } = yield* TestSpawner
+  const { shutdown } = yield* Postmaster.Postmaster
+  yield* Effect.addFinalizer(() => Effect.andThen(shutdown("Immediate"), killAll))
+}))
 
 /**
  * A postmaster on scripted workers, with the default settings.

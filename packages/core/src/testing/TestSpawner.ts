@@ -69,10 +69,16 @@ export class TestSpawner extends Context.Service<TestSpawner, {
   /** The workers alive now, in the order of their births. */
   readonly alive: Effect.Effect<ReadonlyArray<SlotRef>>
   /**
-   * Ends a life from outside, as `kill` in another terminal would. Returns
-   * whether there was one, when what follows at once has happened.
+   * Ends a life from outside, as `kill` in another terminal would, and returns
+   * whether there was one. What follows at once is given 32 turns of the
+   * scheduler to happen; wait for a handle if it may take more.
    */
   readonly end: (ref: SlotRef, status: ExitStatus) => Effect.Effect<boolean>
+  /**
+   * Kills whoever lives or is being born, now and from now on. A layer that is
+   * released under a clock nobody advances would wait for the deaf for ever.
+   */
+  readonly killAll: Effect.Effect<void>
 }>()("@effect-postmaster/core/testing/TestSpawner") {
   /** Scripted workers in place of real ones. */
   static readonly layer: Layer.Layer<TestSpawner | Spawner> = Layer.effectContext(Effect.suspend(() => make))
@@ -97,6 +103,7 @@ const make = Effect.gen(function*() {
   const scripts = new Map<string, Array<Script.Script>>()
   const journal: Array<JournalEntry> = []
   const alive = new Set<Life>()
+  const closing = Deferred.makeUnsafe<void>()
   let lastPid = 0
 
   const next = ({ name, type }: Registration): Script.Script => {
@@ -114,7 +121,17 @@ const make = Effect.gen(function*() {
     const now = () => clock.currentTimeMillisUnsafe()
     const script = next(launch.registration)
     journal.push({ _tag: "Spawned", at: now(), name, ref, args })
-    if (!Duration.isZero(script.birth)) yield* Effect.sleep(script.birth)
+    const early = { worker: name, detail: "the test is over" }
+    if (Deferred.isDoneUnsafe(closing)) return yield* new SpawnError({ reason: new ProcessNotStarted(early) })
+    if (!Duration.isZero(script.birth)) {
+      yield* Effect.raceFirst(
+        Effect.sleep(script.birth),
+        Effect.andThen(
+          Deferred.await(closing),
+          Effect.fail(new SpawnError({ reason: new ProcessNotStarted(early) }))
+        )
+      )
+    }
     if (script.notBorn !== undefined) {
       return yield* new SpawnError({ reason: new ProcessNotStarted({ worker: name, detail: script.notBorn }) })
     }
@@ -182,6 +199,11 @@ const make = Effect.gen(function*() {
           }),
         journal: Effect.sync(() => [...journal]),
         alive: Effect.sync(() => [...alive].map((life) => life.ref)),
+        killAll: Effect.sync(() => {
+          Deferred.doneUnsafe(closing, Exit.void)
+          const killed = Exit.succeed(signaled("SIGKILL", { ordered: true }))
+          for (const life of alive) Deferred.doneUnsafe(life.over, killed)
+        }),
         end: Effect.fnUntraced(function*(ref, status) {
           const life = [...alive].find((one) => sameRef(one.ref, ref))
           if (life === undefined || !Deferred.doneUnsafe(life.over, Exit.succeed(status))) return false

@@ -89,6 +89,8 @@ export const decodeToPostmaster = decodeWith(Schema.decodeUnknownResult(Schema.t
 export interface Deframer {
   /** The frames that `chunk` completes, in order, or what is wrong. After a failure it must not be used again. */
   readonly push: (chunk: Uint8Array) => Result.Result<ReadonlyArray<Uint8Array>, string>
+  /** Whether a frame has begun and not ended. */
+  readonly isMidFrame: () => boolean
 }
 
 export const makeDeframer = (maxBytes: number): Deframer => {
@@ -100,6 +102,7 @@ export const makeDeframer = (maxBytes: number): Deframer => {
   let partBytes = 0
   let bodyBytes = 0
   return {
+    isMidFrame: () => headerBytes > 0,
     push: (chunk) => {
       const frames: Array<Uint8Array> = []
       let at = 0

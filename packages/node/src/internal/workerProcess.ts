@@ -42,7 +42,11 @@ interface Gone {
 /** How long the end of a worker is waited for after SIGKILL. Longer can only mean that it hangs in the kernel. */
 const endPatienceMillis = 10_000
 
-/** How long a living worker may be without its channel. A dying one is without it for microseconds. */
+/**
+ * How long a living worker may be without its channel, or in the middle of a
+ * frame. One that dies is so for microseconds, and one that lives writes its
+ * frames whole.
+ */
 const deafPatienceMillis = 5_000
 
 const signalFrame = (signal: WorkerSignal): Uint8Array => encodeToWorker({ _tag: "Signal", signal })
@@ -59,11 +63,11 @@ const frames: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: Uint8Array } =
  * destroys itself together with what it could still read, and a worker that has
  * just left is exactly that: its last words are there and writing to it fails.
  */
-const writeAround = (socket: Socket, bytes: Uint8Array): void => {
+const writeAround = (socket: Socket, bytes: Uint8Array, whenTaken: () => void): void => {
   if (socket.destroyed) return
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
   if (fd === undefined || fd < 0) {
-    socket.write(bytes)
+    socket.write(bytes, whenTaken)
     return
   }
   let written = 0
@@ -72,7 +76,7 @@ const writeAround = (socket: Socket, bytes: Uint8Array): void => {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return
   }
-  if (written < bytes.length) socket.write(bytes.subarray(written))
+  if (written < bytes.length) socket.write(bytes.subarray(written), whenTaken)
 }
 
 /**
@@ -130,12 +134,20 @@ export const makeWorkerProcess = (
     }
   }
 
+  let silent: NodeJS.Timeout | undefined
   channel.on("data", (chunk: Uint8Array) => {
     if (violation !== undefined) return
     const cut = deframer.push(chunk)
     if (Result.isFailure(cut)) return violate(`sent ${cut.failure} on its control channel`)
     for (const frame of cut.success) {
       if (violation === undefined) onFrame(frame)
+    }
+    clearTimeout(silent)
+    if (deframer.isMidFrame()) {
+      silent = setTimeout(
+        () => violate("fell silent in the middle of a frame on its control channel"),
+        deafPatienceMillis
+      )
     }
   })
 
@@ -157,20 +169,21 @@ export const makeWorkerProcess = (
 
   const request = (signal: "SIGHUP" | "SIGUSR1"): void => {
     if (channel.writableLength > 0) postponed.add(signal)
-    else writeAround(channel, frames[signal])
+    else writeAround(channel, frames[signal], requestPostponed)
   }
 
-  channel.on("drain", () => {
+  /** Called when the channel has taken what was queued; a "drain" event would only follow a queue that was full. */
+  const requestPostponed = (): void => {
     const due = [...postponed]
     postponed.clear()
     for (const signal of due) request(signal)
-  })
+  }
 
   /** Behind a queue the frame waits its turn, once: asking twice to stop is asking once. */
   const order = (signal: "SIGTERM" | "SIGQUIT"): void => {
     if (ordered.has(signal)) return
-    if (channel.writableLength > 0) channel.write(frames[signal])
-    else writeAround(channel, frames[signal])
+    if (channel.writableLength > 0) channel.write(frames[signal], requestPostponed)
+    else writeAround(channel, frames[signal], requestPostponed)
   }
 
   const signalOS = (signal: "SIGTERM" | "SIGQUIT", target: SignalTarget): void => {
@@ -201,7 +214,7 @@ export const makeWorkerProcess = (
     }
   }
 
-  writeAround(channel, launchFrame)
+  writeAround(channel, launchFrame, requestPostponed)
 
   // --- how it ends ---
 
@@ -210,6 +223,7 @@ export const makeWorkerProcess = (
     signalGroup(pid, "SIGKILL")
     gone = { code, signal }
     clearTimeout(deaf)
+    clearTimeout(silent)
     Deferred.doneUnsafe(exited, Effect.succeed(gone))
   })
 
@@ -219,6 +233,9 @@ export const makeWorkerProcess = (
     if (signal !== null && lastCode !== undefined) return ExitStatus.exited(lastCode, lastWords)
     if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
     if (code === null) return ExitStatus.lost("left neither an exit code nor a signal")
+    // Codes are not believed alone: one that never listened may be Node's own, one that broke off meant to say more.
+    if (!said.has("Listening")) return ExitStatus.lost(`left with exit code ${code} before it listened`)
+    if (deframer.isMidFrame()) return ExitStatus.lost(`left with exit code ${code} in the middle of a frame`)
     return code === lastCode ? ExitStatus.exited(code, lastWords) : ExitStatus.exited(code)
   }
 
