@@ -123,6 +123,8 @@ export const after = (
   onSuccess: options?.onSuccess ?? "Unregister"
 })
 
+const isPolicy = (input: Restart | Duration.Input): input is Restart => Predicate.hasProperty(input, "_tag")
+
 /**
  * Turns what a definition says into a policy.
  *
@@ -131,8 +133,7 @@ export const after = (
  */
 export const fromInput = (input: Input): Restart => {
   if (input === "never") return never()
-  if (Predicate.hasProperty(input, "_tag")) return input as Restart
-  return after(input as Duration.Input)
+  return isPolicy(input) ? input : after(input)
 }
 
 /**

@@ -67,6 +67,7 @@ const spawn = Effect.fnUntraced(function*(
     report(word)
   }
   const context = WorkerContext.of({
+    // Whoever is launched has passed the sanity check.
     name: launch.registration.name as WorkerName,
     ref: launch.ref,
     ready: Effect.sync(() => say("Ready")),

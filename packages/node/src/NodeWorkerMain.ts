@@ -140,6 +140,7 @@ const importModule = (href: string): Promise<unknown> => import(href)
 
 const contextOf = (launch: Launch): WorkerContext["Service"] =>
   WorkerContext.of({
+    // Whoever is launched has passed the sanity check.
     name: launch.registration.name as WorkerName,
     ref: launch.ref,
     ready: Effect.sync(() => report("Ready")),
