@@ -209,7 +209,8 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
         reason: new InvalidArguments({ worker: self.name, value: show(args), detail: error.message })
       })
   )
-  return { ...registration, args: encoded }
+  // A copy: what the caller does with its own objects later must not reach the next life.
+  return structuredClone({ ...registration, args: encoded })
 })
 
 const maxShown = 200

@@ -191,7 +191,8 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
   override get message(): string {
     const named = this.occupants.slice(0, maxNamed).map((_) => `"${_.name}" (slot ${_.ref.slot}, ${_.state})`)
     const more = this.maxWorkers - named.length
-    return `background worker "${this.worker}": all ${this.maxWorkers} slots are taken` +
+    const taken = this.maxWorkers === 1 ? "the only slot is taken" : `all ${this.maxWorkers} slots are taken`
+    return `background worker "${this.worker}": ${taken}` +
       (named.length === 0 ? "" : `, by ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`) +
       `; consider a larger PostmasterConfig.maxWorkers`
   }

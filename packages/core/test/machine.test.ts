@@ -36,7 +36,7 @@ describe("registration", () => {
     const reason = h.register(define("b")).order("Reject")!.reason
     assert(reason._tag === "SlotsExhausted")
     assert.deepStrictEqual(reason.occupants, [{ ref: h.ref("a"), name: "a", state: "ready" }])
-    assert.include(reason.message, "\"b\": all 1 slots are taken, by \"a\" (slot 0, ready)")
+    assert.include(reason.message, "\"b\": the only slot is taken, by \"a\" (slot 0, ready)")
     assert.strictEqual(h.orders.length, 1)
     assert.strictEqual(h.state.table.tenants, 1)
   })
