@@ -567,17 +567,26 @@ describe("watching", () => {
       assert.notInclude(JSON.stringify(written), "4711")
     }), { config: { killAfter: Duration.infinity } })
 
-  test("an onlooker that reads nothing costs nothing and loses only the oldest", () =>
+  test("an onlooker that reads nothing costs nothing, loses only the oldest, and costs nobody else anything", () =>
     Effect.gen(function*() {
       const postmaster = yield* Postmaster
       const { journal, script } = yield* TestSpawner
       yield* script("service", Script.exits(1))
+      let exits = 0
+      yield* Effect.forkChild(
+        Stream.runForEach(postmaster.events, (event) =>
+          Effect.sync(() => {
+            if (event._tag === "Exited") exits++
+          })),
+        { startImmediately: true }
+      )
       const stuck = yield* Effect.forkChild(Stream.runForEach(postmaster.events, () => Effect.never), {
         startImmediately: true
       })
       yield* postmaster.register(Service)
       yield* TestClock.adjust("10 hours")
       assert.strictEqual((yield* journal).filter((entry) => entry._tag === "Spawned").length, 3601)
+      assert.isAtLeast(exits, 3600)
       yield* Fiber.interrupt(stuck)
     }))
 })

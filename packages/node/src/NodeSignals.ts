@@ -112,6 +112,9 @@ export const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   }
   process.on("SIGTERM", interrupt)
   process.on("SIGINT", interrupt)
+  // A full disk or a reader that is gone costs log lines, not the workers.
+  process.stdout.on("error", () => {})
+  process.stderr.on("error", () => {})
   fiber.addObserver((exit) => {
     process.off("SIGTERM", interrupt)
     process.off("SIGINT", interrupt)

@@ -35,6 +35,7 @@ import * as Stream from "effect/Stream"
 import * as Net from "node:net"
 import { channelFd, decodeToWorker, makeDeframer, maxFrameToWorker } from "./internal/channel.ts"
 import { say, sayLastWords } from "./internal/lastWords.ts"
+import { signalGroup } from "./internal/processGroup.ts"
 import { workerLogger } from "./internal/workerLogger.ts"
 
 // -----------------------------------------------------------------------------
@@ -184,6 +185,12 @@ const writeAtOnce = (stream: NodeJS.WriteStream): void => {
 }
 writeAtOnce(process.stdout)
 writeAtOnce(process.stderr)
+
+// Takes along what it has started, should nobody be left to do it. The last words
+// are believed, whatever this looks like from outside.
+process.on("exit", (code) => {
+  if (spoken === code) signalGroup(process.pid, "SIGKILL")
+})
 
 // The order matters: handlers, then the channel, then Listening. Once the
 // postmaster has read Listening, no signal of its own meets a default action.

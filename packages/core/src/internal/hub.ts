@@ -16,9 +16,9 @@ export interface Hub<A> {
 export const make = <A>(capacity: number): Effect.Effect<Hub<A>> =>
   Effect.map(PubSub.sliding<Take.Take<A>>(capacity), (pubsub) => ({ pubsub, subscribers: 0 }))
 
-export const publish = <A>(self: Hub<A>, value: A): void => {
-  if (self.subscribers > 0) PubSub.publishUnsafe(self.pubsub, [value])
-}
+/** Never waits: the oldest makes room. (`publishUnsafe` does not slide.) */
+export const publish = <A>(self: Hub<A>, value: A): Effect.Effect<unknown> =>
+  self.subscribers > 0 ? PubSub.publish(self.pubsub, [value]) : Effect.void
 
 export const end = <A>(self: Hub<A>): void => {
   PubSub.endUnsafe(self.pubsub, Exit.void)

@@ -220,11 +220,10 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
         case "Reinitialize":
           return startStartup(action.run)
         case "Publish":
-          Hub.publish(events, action.event)
           if (action.event._tag === "PhaseReached" && action.event.phase === "Run") {
             answers.push(() => Deferred.doneUnsafe(opened, Exit.void))
           }
-          return log(action.event)
+          return Effect.andThen(Hub.publish(events, action.event), log(action.event))
         case "Halt":
           answers.push(() => conclude(action.abnormal ? new PostmasterDied({ detail: action.detail }) : undefined))
           return
@@ -241,7 +240,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
         if (effect !== undefined) yield* effect
         changed ||= action._tag !== "Reject"
       }
-      if (changed && snapshots.subscribers > 0) Hub.publish(snapshots, snapshot())
+      if (changed && snapshots.subscribers > 0) yield* Hub.publish(snapshots, snapshot())
       for (const answer of answers.splice(0)) answer()
     })
 

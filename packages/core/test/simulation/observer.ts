@@ -1,0 +1,415 @@
+/**
+ * An onlooker who believes nothing: it builds its own table from the events
+ * alone and holds it against the snapshot, the children and the handles.
+ */
+import { type ExitStatus, type Verdict } from "@effect-postmaster/core/ExitStatus"
+import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
+import { isBefore, openStartTimes, type Phase } from "@effect-postmaster/core/Phase"
+import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
+import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
+import { isJob } from "@effect-postmaster/core/Restart"
+import type { PostmasterSnapshot, WorkerSnapshot } from "@effect-postmaster/core/Snapshot"
+import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
+import type { Chronicle } from "./chronicle.ts"
+import type { SimulatedClock } from "./clock.ts"
+import type { Ended, SimulatedSpawner } from "./spawner.ts"
+
+/** `Idle` is what a snapshot calls Waiting or Resting: which of them is a matter of time. */
+type State = "Idle" | "Starting" | "Started" | "Ready" | "Stopping"
+
+interface Tenant {
+  readonly ref: SlotRef
+  readonly registration: Registration
+  state: State
+  pid: Pid | undefined
+  ready: boolean
+  /** How the last life ended. A birth that failed was none. */
+  lastExit: ExitStatus["_tag"] | undefined
+  /** The monotonic time of the next birth; absent if recovery decides. */
+  notBefore: number | undefined
+  /** The time on the timers at which it has come, at the latest. */
+  dueAt: number
+  /** When its termination was asked for. */
+  doomedAt: number | undefined
+}
+
+export interface Observer {
+  readonly hear: (event: PostmasterEvent) => void
+  /** Takes the table as it is, before the first event. */
+  readonly prime: (snapshot: PostmasterSnapshot) => void
+  readonly doom: (ref: SlotRef) => void
+  /** Everybody who has this resource is to be terminated. */
+  readonly doomUsers: (resource: string) => void
+  readonly holds: (ref: SlotRef) => boolean
+  readonly phase: () => Phase
+  readonly halted: () => { readonly abnormal: boolean } | undefined
+  /** Compares everything with everything, at a time when nothing is left to be done. */
+  readonly check: (snapshot: PostmasterSnapshot) => void
+  readonly checkHandle: (ref: SlotRef, status: WorkerStatus) => void
+}
+
+export interface World {
+  readonly chronicle: Chronicle
+  readonly clock: SimulatedClock
+  readonly spawner: SimulatedSpawner
+  readonly maxWorkers: number
+  readonly classLimits: Readonly<Record<string, number>>
+  readonly stopTimeout: number
+  /** What the postmaster adds to its own time to name a time of day: fixed when it began. */
+  readonly epoch: number
+  /** The longest that the crash group may take to be gone. */
+  readonly maxCrash: number
+  /** Every registration that was asked for, by its name, which no other has. */
+  readonly registrations: Map<string, Registration>
+}
+
+type AboutTenant = Exclude<Extract<PostmasterEvent, { readonly ref: SlotRef }>, { readonly _tag: "CrashDetected" }>
+
+const key = (ref: SlotRef): string => `${ref.slot}.${ref.generation}`
+
+/** How a life that ended like this must be judged. */
+const judge = ({ joined, status }: Ended, attached: boolean): Verdict => {
+  if (status._tag === "Signaled" && status.ordered) return "Failed"
+  if (attached && joined) return "Crashed"
+  if (status._tag !== "Exited") return "Crashed"
+  return status.code === 0 ? "Done" : status.code === 1 ? "Failed" : "Crashed"
+}
+
+const sameStatus = (self: ExitStatus, that: ExitStatus): boolean =>
+  self._tag === that._tag &&
+  (self._tag !== "Exited" || self.code === (that as typeof self).code) &&
+  (self._tag !== "Signaled" || (self.signal === (that as typeof self).signal &&
+    self.ordered === (that as typeof self).ordered))
+
+export const make = (world: World): Observer => {
+  const { chronicle, classLimits, clock, maxWorkers, registrations, spawner } = world
+  const { broken } = chronicle
+  const tenants = new Map<string, Tenant>()
+  const generations = new Map<number, number>()
+  let phase: Phase = "Init"
+  let shutdown: string | undefined
+  let recovering = false
+  let crashedAt = 0
+  /** Whose crash must be detected in the turn of its exit. */
+  let crashOf: string | undefined
+  let halted: { readonly abnormal: boolean } | undefined
+
+  const countOfClass = (name: string): number =>
+    [...tenants.values()].filter((tenant) => tenant.registration.class === name).length
+
+  const rest = (tenant: Tenant, next: number | undefined): void => {
+    tenant.state = "Idle"
+    tenant.pid = undefined
+    tenant.notBefore = next === undefined ? undefined : clock.monotonic() + next
+    tenant.dueAt = next === undefined ? Number.POSITIVE_INFINITY : chronicle.now() + next
+  }
+
+  const seat = (ref: SlotRef, name: string): Tenant => {
+    const tenant: Tenant = {
+      ref,
+      registration: registrations.get(name)!,
+      state: "Idle",
+      pid: undefined,
+      ready: false,
+      lastExit: undefined,
+      notBefore: clock.monotonic(),
+      dueAt: chronicle.now(),
+      doomedAt: undefined
+    }
+    tenants.set(key(ref), tenant)
+    return tenant
+  }
+
+  const registered = (ref: SlotRef, name: string): void => {
+    for (const tenant of tenants.values()) {
+      if (tenant.ref.slot === ref.slot) broken("story", `slot ${ref.slot} is taken twice`)
+    }
+    if (ref.generation <= (generations.get(ref.slot) ?? -1)) {
+      broken("generations", `${formatRef(ref)} after ${generations.get(ref.slot)}`)
+    }
+    generations.set(ref.slot, ref.generation)
+    const { registration } = seat(ref, name)
+    if (tenants.size > maxWorkers) broken("limits", `${tenants.size} of ${maxWorkers} slots taken`)
+    const limit = registration.class === undefined ? undefined : classLimits[registration.class]
+    if (limit !== undefined && countOfClass(registration.class!) > limit) {
+      broken("limits", `more than ${limit} of class ${registration.class}`)
+    }
+  }
+
+  const starting = (tenant: Tenant): void => {
+    const { registration } = tenant
+    const who = registration.name
+    if (tenant.state !== "Idle") broken("births", `${who} is ${tenant.state}`)
+    if (!openStartTimes[phase].includes(registration.startTime)) broken("births", `${who} in phase ${phase}`)
+    if (recovering) broken("births", `${who} during recovery`)
+    if (tenant.notBefore === undefined) broken("births", `${who} before the recovery`)
+    else if (clock.monotonic() < tenant.notBefore) {
+      broken("births", `${who} ${tenant.notBefore - clock.monotonic()} ms too early`)
+    }
+    if (tenant.doomedAt !== undefined && tenant.doomedAt < chronicle.now()) broken("births", `${who} was terminated`)
+    if (isJob(registration.restart) && tenant.lastExit !== undefined) broken("births", `job ${who} again`)
+    tenant.state = "Starting"
+  }
+
+  const exited = (tenant: Tenant, event: Extract<PostmasterEvent, { readonly _tag: "Exited" }>): void => {
+    const ended = spawner.reported(event.pid)
+    if (ended === undefined) return broken("exits", `pid ${event.pid} is said to have ended, or is said so twice`)
+    if (!sameStatus(ended.status, event.status)) {
+      broken(
+        "exits",
+        `pid ${event.pid} ended with ${JSON.stringify(ended.status)}, not ${JSON.stringify(event.status)}`
+      )
+    }
+    const { registration } = tenant
+    const verdict = judge(ended, isAttached(registration))
+    if (verdict !== event.verdict) broken("exits", `pid ${event.pid} ${verdict}, not ${event.verdict}`)
+    if (verdict === "Crashed") {
+      chronicle.count("crashes")
+      if (isAttached(registration) && !recovering && shutdown !== "Immediate") crashOf = registration.name
+    }
+    const { nextStartInMillis: next } = event
+    if (next !== undefined && verdict !== "Done") {
+      const { restart } = registration
+      if (restart._tag === "Never" || next !== restart.delayMillis) {
+        broken("births", `${registration.name} in ${next} ms`)
+      }
+    }
+    tenant.lastExit = event.status._tag
+    rest(tenant, next)
+  }
+
+  const hearAbout = (tenant: Tenant, event: AboutTenant): void => {
+    switch (event._tag) {
+      case "Registered":
+        return
+      case "Unregistered":
+        if (tenant.state !== "Idle") broken("story", `${event.name} is unregistered and ${tenant.state}`)
+        registrations.delete(event.name)
+        tenants.delete(key(event.ref))
+        return
+      case "Starting":
+        return starting(tenant)
+      case "Started":
+        if (tenant.state !== "Starting") broken("story", `${event.name} started and was ${tenant.state}`)
+        tenant.state = "Started"
+        tenant.pid = event.pid
+        tenant.ready = false
+        return
+      case "Ready":
+        if (tenant.pid !== event.pid || tenant.ready) {
+          broken("story", `pid ${event.pid} is ready, once more or not ours`)
+        }
+        tenant.ready = true
+        if (tenant.state === "Started") tenant.state = "Ready"
+        return
+      case "NotStarted":
+        if (tenant.state !== "Starting") broken("story", `${event.name} was not started and is ${tenant.state}`)
+        if (!spawner.failedBirths.delete(event.ref.slot)) broken("exits", `the birth of ${event.name} did not fail`)
+        return rest(tenant, event.nextStartInMillis)
+      case "SignalSent":
+        if (tenant.pid !== event.pid) broken("story", `${event.signal} to pid ${event.pid}, which is not ${event.name}`)
+        if (event.signal !== "SIGHUP") tenant.state = "Stopping"
+        return
+      case "Exited":
+        if (tenant.pid !== event.pid) broken("exits", `pid ${event.pid} is not ${event.name}`)
+        return exited(tenant, event)
+    }
+  }
+
+  const phaseReached = (reached: Phase): void => {
+    if (reached === "Startup" && recovering) {
+      // The crash group has been made anew: its rests are over.
+      for (const tenant of tenants.values()) {
+        if (isAttached(tenant.registration) && tenant.state === "Idle") rest(tenant, 0)
+      }
+    } else if (!isBefore(phase, reached)) broken("story", `phase ${reached} after ${phase}`)
+    if (reached === "Consistent" || reached === "Run") recovering = false
+    phase = reached
+    // A pause in the order of phases may have held back whoever was due.
+    for (const tenant of tenants.values()) {
+      if (tenant.state === "Idle") tenant.dueAt = Math.max(tenant.dueAt, chronicle.now())
+    }
+  }
+
+  const hear = (event: PostmasterEvent): void => {
+    chronicle.count("events")
+    chronicle.note(describe(event))
+    switch (event._tag) {
+      case "PhaseReached":
+        return phaseReached(event.phase)
+      case "ShutdownRequested":
+        shutdown = event.mode
+        return
+      case "Halted":
+        halted = event
+        return
+      case "Registered":
+        return registered(event.ref, event.name)
+      case "CrashDetected": {
+        // Whoever was terminated and crashed on the way out is unregistered by now.
+        const tenant = tenants.get(key(event.ref))
+        if (tenant !== undefined && !isAttached(tenant.registration)) {
+          broken("story", `${event.name} is isolated and crashed the others`)
+        }
+        if (event.name !== crashOf) broken("story", `the crash of ${event.name}, which has not crashed`)
+        crashOf = undefined
+        recovering = true
+        crashedAt = chronicle.now()
+        return
+      }
+      case "ReloadRequested":
+      case "KillIssued":
+      case "Reinitializing":
+        return
+      default: {
+        const tenant = tenants.get(key(event.ref))
+        if (tenant === undefined) return broken("story", `${event._tag} of ${event.name}, who is not registered`)
+        return hearAbout(tenant, event)
+      }
+    }
+  }
+
+  const prime = (snapshot: PostmasterSnapshot): void => {
+    phase = snapshot.phase
+    recovering = snapshot.recovering
+    shutdown = snapshot.shutdown
+    for (const worker of snapshot.workers) {
+      const tenant = seat(worker.ref, worker.name)
+      generations.set(worker.ref.slot, worker.ref.generation)
+      tenant.state = stateOf(worker)
+      tenant.pid = worker.pid
+      tenant.ready = worker.pid !== undefined && spawner.lives.get(worker.ref.slot)?.saidReady === true
+      tenant.lastExit = worker.lastExit?._tag
+      if (worker.nextStartAt !== undefined) {
+        tenant.notBefore = worker.nextStartAt - world.epoch
+        tenant.dueAt = chronicle.now() + Math.max(0, tenant.notBefore - clock.monotonic())
+      }
+    }
+    spawner.forget()
+  }
+
+  const checkWorker = (worker: WorkerSnapshot): void => {
+    const tenant = tenants.get(key(worker.ref))
+    if (tenant === undefined) return broken("story", `${worker.name} is in the snapshot and was never registered`)
+    const state = stateOf(worker)
+    if (state !== tenant.state) broken("story", `${worker.name} is ${worker.state}, by the events ${tenant.state}`)
+    if (worker.pid !== tenant.pid) broken("story", `${worker.name} has pid ${worker.pid}, by the events ${tenant.pid}`)
+    const slot = worker.ref.slot
+    if ((state === "Starting") !== spawner.births.has(slot)) {
+      broken("story", `${worker.name} is ${state}; its birth is not`)
+    }
+    if (spawner.lives.get(slot)?.pid !== worker.pid) {
+      broken("story", `pid ${worker.pid} in slot ${slot}, where pid ${spawner.lives.get(slot)?.pid} lives`)
+    }
+    if (tenant.doomedAt !== undefined && state !== "Starting" && state !== "Stopping") {
+      broken("forgotten", `${worker.name} was terminated and is ${worker.state}`)
+    }
+    const stopping = shutdown !== undefined && phase === "Waiting"
+    const open = openStartTimes[phase].includes(tenant.registration.startTime) && !recovering
+    if (state === "Idle" && open && tenant.dueAt < chronicle.now()) {
+      broken("forgotten", `${worker.name} is ${worker.state} and due for ${chronicle.now() - tenant.dueAt} ms`)
+    }
+    if (state === "Idle" && stopping) broken("forgotten", `${worker.name} waits for a life that never comes`)
+  }
+
+  const checkDeadlines = (): void => {
+    for (const life of spawner.lives.values()) {
+      const told = life.told.get("SIGTERM")
+      if (told === undefined || life.told.has("SIGKILL") || life.over) continue
+      const patience = life.registration.stopTimeoutMillis ?? world.stopTimeout
+      if (chronicle.now() > told + patience) {
+        broken("forgotten", `pid ${life.pid} was told to stop ${chronicle.now() - told} ms ago`)
+      }
+    }
+  }
+
+  const checkCrashGroup = (): void => {
+    if (!recovering || chronicle.now() <= crashedAt + world.maxCrash) return
+    for (const { ref, registration } of tenants.values()) {
+      if (!isAttached(registration) || !(spawner.births.has(ref.slot) || spawner.lives.has(ref.slot))) continue
+      broken("forgotten", `${registration.name} lives ${chronicle.now() - crashedAt} ms after the crash`)
+    }
+  }
+
+  return {
+    hear,
+    prime,
+    doom: (ref) => {
+      const tenant = tenants.get(key(ref))
+      if (tenant !== undefined) tenant.doomedAt ??= chronicle.now()
+    },
+    doomUsers: (resource) => {
+      for (const tenant of tenants.values()) {
+        if (tenant.registration.resources?.includes(resource)) tenant.doomedAt ??= chronicle.now()
+      }
+    },
+    holds: (ref) => tenants.has(key(ref)),
+    phase: () => phase,
+    halted: () => halted,
+    check: (snapshot) => {
+      chronicle.count("checks")
+      for (const pid of spawner.unreported.keys()) broken("exits", `the end of pid ${pid} was not reported`)
+      for (const slot of spawner.failedBirths) broken("exits", `the failed birth in slot ${slot} was not reported`)
+      if (snapshot.phase !== phase) broken("story", `phase ${snapshot.phase}, by the events ${phase}`)
+      if (snapshot.recovering !== recovering) broken("story", `recovering ${snapshot.recovering}, by the events not so`)
+      if (snapshot.workers.length !== tenants.size) {
+        broken("story", `${snapshot.workers.length} workers, by the events ${tenants.size}`)
+      }
+      if (snapshot.freeSlots !== maxWorkers - snapshot.workers.length) broken("limits", `${snapshot.freeSlots} free`)
+      snapshot.workers.forEach(checkWorker)
+      checkDeadlines()
+      checkCrashGroup()
+      if (crashOf !== undefined) broken("story", `the crash of ${crashOf} was not detected`)
+    },
+    checkHandle: (ref, status) => {
+      const tenant = tenants.get(key(ref))
+      const expected = tenant === undefined || (tenant.state === "Idle" && tenant.lastExit !== undefined)
+        ? "Stopped"
+        : tenant.pid === undefined
+        ? tenant.lastExit === undefined ? "NotYetStarted" : "Stopped"
+        : tenant.ready
+        ? "Ready"
+        : "Started"
+      if (status._tag !== expected) broken("handles", `${formatRef(ref)} reads ${status._tag}, and is ${expected}`)
+      if ("pid" in status && status.pid !== tenant?.pid) broken("handles", `${formatRef(ref)} reads pid ${status.pid}`)
+    }
+  }
+}
+
+export const stateOf = (worker: WorkerSnapshot): State =>
+  worker.state === "Waiting" || worker.state === "Resting" ? "Idle" : worker.state
+
+/** A line for the history: no text that might hold a path of this machine. */
+const describe = (event: PostmasterEvent): string => {
+  const about = "ref" in event ? ` ${event.name} (${formatRef(event.ref)})` : ""
+  switch (event._tag) {
+    case "Unregistered":
+      return `${event._tag}${about} ${event.reason}`
+    case "Started":
+    case "Ready":
+      return `${event._tag}${about} ${event.pid}`
+    case "NotStarted":
+      return `${event._tag}${about} next ${event.nextStartInMillis}`
+    case "SignalSent":
+      return `${event._tag}${about} ${event.signal} ${event.target}`
+    case "Exited": {
+      const { status } = event
+      const how = status._tag === "Exited" ? status.code : status._tag === "Signaled" ? status.signal : status._tag
+      return `${event._tag}${about} ${event.pid} ${how} ${event.verdict} next ${event.nextStartInMillis}`
+    }
+    case "PhaseReached":
+      return `${event._tag} ${event.phase}`
+    case "ShutdownRequested":
+      return `${event._tag} ${event.mode}`
+    case "Reinitializing":
+      return `${event._tag} ${event.delayMillis}`
+    case "Halted":
+      return `${event._tag} abnormal ${event.abnormal}`
+    case "Registered":
+    case "Starting":
+    case "CrashDetected":
+    case "ReloadRequested":
+    case "KillIssued":
+      return `${event._tag}${about}`
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * Bears workers with random lives, and knows the truth about them: who is being
+ * born, who lives, who has been told what, and which ends have not yet been
+ * reported.
+ */
+import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
+import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
+import { type Child, type ChildReport, type Launch, Spawner } from "@effect-postmaster/core/Spawner"
+import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
+import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type { Chronicle } from "./chronicle.ts"
+import type { Random } from "./random.ts"
+
+const second = 1000
+const minute = 60 * second
+const hour = 60 * minute
+
+/** The longest a birth, the work of SIGKILL, and the sweeping after an end take. */
+export const maxBirth = 5 * minute
+export const maxDying = 100
+export const maxSweep = second
+
+/** What one life is going to be. */
+interface Script {
+  readonly birth: number
+  readonly outcome: "Born" | "Refused" | "Broken"
+  readonly attachesEarly: boolean
+  readonly ready: number
+  readonly lasts: number
+  readonly end: ExitStatus
+  /** It leaves the shared state in good order, if it leaves by itself or by SIGTERM. */
+  readonly clean: boolean
+  readonly obeysTerm: number
+  readonly obeysQuit: number
+  /** The code with which it obeys SIGTERM. */
+  readonly termCode: number
+  readonly dying: number
+  readonly sweep: number
+  /** Its end is an effect that fails: the spawner itself is at fault. */
+  readonly exitBreaks: boolean
+  /** Passing on a SIGTERM fails. The contract forbids it; it must harm nobody else. */
+  readonly signalBreaks: boolean
+}
+
+const never = Number.POSITIVE_INFINITY
+
+const write = (random: Random): Script => {
+  const { chance, millis, weighted } = random
+  const delay = (longest: number): number => chance(0.6) ? 0 : millis(1, longest)
+  const lasts = weighted([
+    [2, 0],
+    [2, millis(1, second)],
+    [4, millis(second, hour)],
+    [20, millis(hour, 2 * 24 * hour)],
+    [4, never]
+  ])
+  return {
+    birth: chance(0.03) ? millis(minute, maxBirth) : delay(5 * second),
+    outcome: weighted([[94, "Born"], [5, "Refused"], [1, "Broken"]] as const),
+    attachesEarly: chance(0.3),
+    ready: chance(0.05) ? never : delay(minute),
+    lasts,
+    end: weighted([
+      [30, exited(0)],
+      [45, exited(1, { kind: "Failure", message: "scripted" })],
+      [4, exited(2)],
+      [1, exited(137)],
+      [3, signaled("SIGSEGV")],
+      [1, lost("scripted")]
+    ]),
+    clean: chance(0.95),
+    obeysTerm: chance(0.1) ? never : delay(2 * minute),
+    obeysQuit: chance(0.15) ? never : delay(10 * second),
+    termCode: weighted([[8, 1], [2, 0], [1, 2]]),
+    dying: chance(0.7) ? 0 : millis(1, maxDying),
+    sweep: chance(0.8) ? 0 : millis(1, maxSweep),
+    exitBreaks: chance(0.005),
+    signalBreaks: chance(0.01)
+  }
+}
+
+export interface Life {
+  readonly ref: SlotRef
+  readonly pid: Pid
+  readonly registration: Registration
+  readonly told: ReadonlyMap<WorkerSignal, number>
+  /** It has joined the shared state and not left it. */
+  readonly joined: boolean
+  readonly saidReady: boolean
+  readonly over: boolean
+  /** Ends it from outside, as `kill` in another terminal would. */
+  readonly kill: (signal: string) => void
+}
+
+/** An end that the postmaster still has to report. */
+export interface Ended {
+  readonly ref: SlotRef
+  readonly pid: Pid
+  readonly status: ExitStatus
+  readonly joined: boolean
+}
+
+export interface SimulatedSpawner {
+  readonly service: Spawner["Service"]
+  /** By slot: since when somebody is being born there. */
+  readonly births: ReadonlyMap<number, SlotRef>
+  /** By slot: who lives, until everything it started is swept up. */
+  readonly lives: ReadonlyMap<number, Life>
+  /** Takes the end that is reported as this one out of the unreported. */
+  readonly reported: (pid: Pid) => Ended | undefined
+  readonly unreported: ReadonlyMap<Pid, Ended>
+  /** Nobody will report what has been so far: there was no onlooker yet. */
+  readonly forget: () => void
+  /** Slots in which a birth failed and the postmaster has not yet said so. */
+  readonly failedBirths: Set<number>
+  /** Fibers of this spawner that wait for their time. */
+  readonly timers: () => number
+  /** Whose pid that is or was, as long as anybody may still ask. */
+  readonly bornAs: (pid: Pid) => SlotRef | undefined
+}
+
+const maxRemembered = 1000
+
+export const make = (random: Random, chronicle: Chronicle, maxWorkers: number): SimulatedSpawner => {
+  const births = new Map<number, SlotRef>()
+  const lives = new Map<number, Life>()
+  const unreported = new Map<Pid, Ended>()
+  const failedBirths = new Set<number>()
+  const born = new Map<Pid, SlotRef>()
+  let lastPid = 0
+  let timers = 0
+
+  const later = (scope: Scope.Scope, delay: number, f: () => void): Effect.Effect<void> => {
+    if (delay === 0) return Effect.sync(f)
+    if (delay === never) return Effect.void
+    const timer = Effect.suspend(() => {
+      timers++
+      return Effect.sleep(delay)
+    }).pipe(
+      Effect.andThen(Effect.sync(f)),
+      Effect.ensuring(Effect.sync(() => timers--))
+    )
+    return Effect.asVoid(Effect.forkIn(timer, scope, { startImmediately: true }))
+  }
+
+  const bear = Effect.fnUntraced(function*(launch: Launch, report: (report: ChildReport) => void) {
+    const { ref, registration } = launch
+    const script = write(random)
+    const attached = isAttached(registration)
+    chronicle.note(`birth ${registration.name} ${formatRef(ref)}`)
+    if (births.has(ref.slot) || lives.has(ref.slot)) chronicle.broken("children", `two in slot ${ref.slot}`)
+    births.set(ref.slot, ref)
+    if (births.size + lives.size > maxWorkers) {
+      chronicle.broken("children", `${births.size + lives.size} children in ${maxWorkers} slots`)
+    }
+    yield* Effect.addFinalizer(() => Effect.sync(() => births.delete(ref.slot)))
+    if (script.birth > 0) {
+      // A birth may be given up, which counts as failed.
+      yield* Effect.onInterrupt(Effect.sleep(script.birth), () =>
+        Effect.sync(() => {
+          births.delete(ref.slot)
+          failedBirths.add(ref.slot)
+          chronicle.count("failed births")
+        }))
+    }
+    births.delete(ref.slot)
+    if (script.outcome !== "Born") {
+      failedBirths.add(ref.slot)
+      chronicle.count("failed births")
+      const error = new SpawnError({
+        reason: new ProcessNotStarted({ worker: registration.name, detail: "scripted" })
+      })
+      return yield* script.outcome === "Refused" ? Effect.fail(error) : Effect.die(new Error("scripted"))
+    }
+
+    const scope = yield* Effect.scope
+    const pid = ++lastPid as Pid
+    const exit = Deferred.makeUnsafe<ExitStatus>()
+    const told = new Map<WorkerSignal, number>()
+    let status: ExitStatus | undefined
+    let joined = false
+    let saidReady = false
+    chronicle.count("lives")
+    born.set(pid, ref)
+    born.delete((pid - maxRemembered) as Pid)
+
+    const join = (): void => {
+      if (!attached || joined || status !== undefined) return
+      joined = true
+      report("Attached")
+    }
+    const end = (how: ExitStatus, clean: boolean): void => {
+      if (status !== undefined) return
+      if (joined && clean) {
+        joined = false
+        report("Detached")
+      }
+      status = how
+      chronicle.note(`end ${pid} ${how._tag}`)
+      const done = script.exitBreaks ? Exit.die(new Error("scripted")) : Exit.succeed(how)
+      Deferred.doneUnsafe(exit, done)
+    }
+    lives.set(ref.slot, {
+      ref,
+      pid,
+      registration,
+      told,
+      get joined() {
+        return joined
+      },
+      get saidReady() {
+        return saidReady
+      },
+      get over() {
+        return status !== undefined
+      },
+      kill: (signal) => end(signaled(signal, { ordered: told.has(signal as WorkerSignal) }), false)
+    })
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function*() {
+        if (status === undefined) chronicle.broken("children", `pid ${pid} was swept away alive`)
+        if (script.sweep > 0) yield* Effect.sleep(script.sweep)
+        lives.delete(ref.slot)
+        const reported = script.exitBreaks ? lost("broken") : status ?? lost("swept away")
+        unreported.set(pid, { ref, pid, status: reported, joined })
+      })
+    )
+
+    if (script.attachesEarly) join()
+    yield* later(
+      scope,
+      script.ready,
+      () => {
+        if (status !== undefined) return
+        join()
+        saidReady = true
+        report("Ready")
+      }
+    )
+    join()
+    yield* later(scope, script.lasts, () => end(script.end, script.clean && isOrderly(script.end)))
+
+    const obey = (signal: WorkerSignal): Effect.Effect<void> => {
+      switch (signal) {
+        case "SIGTERM":
+          return later(scope, script.obeysTerm, () => end(exited(script.termCode), script.clean && script.termCode < 2))
+        case "SIGQUIT":
+          return later(scope, script.obeysQuit, () => end(exited(2), false))
+        case "SIGKILL":
+          return later(scope, script.dying, () => end(signaled("SIGKILL", { ordered: true }), false))
+        case "SIGHUP":
+        case "SIGUSR1":
+          return Effect.void
+      }
+    }
+
+    const signal = (signal: WorkerSignal): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        chronicle.count("signals")
+        chronicle.note(`signal ${pid} ${signal}`)
+        if (status !== undefined) return Effect.void
+        if (signal !== "SIGHUP") {
+          for (const earlier of told.keys()) {
+            if (!isHarsher(signal, earlier)) chronicle.broken("signals", `pid ${pid}: ${signal} after ${earlier}`)
+          }
+          told.set(signal, chronicle.now())
+        }
+        if (script.signalBreaks && signal === "SIGTERM") return Effect.die(new Error("scripted"))
+        return obey(signal)
+      })
+
+    return { pid, signal, exit: Deferred.await(exit) } satisfies Child
+  })
+
+  return {
+    service: Spawner.of({ spawn: bear }),
+    births,
+    lives,
+    unreported,
+    failedBirths,
+    reported: (pid) => {
+      const ended = unreported.get(pid)
+      unreported.delete(pid)
+      return ended
+    },
+    forget: () => {
+      unreported.clear()
+      failedBirths.clear()
+    },
+    timers: () => timers,
+    bornAs: (pid) => born.get(pid)
+  }
+}
+
+const isOrderly = (status: ExitStatus): boolean => status._tag === "Exited" && status.code < 2

@@ -1,0 +1,138 @@
+/**
+ * The application under chaos: a postmaster that registers whom it is told to,
+ * and says what happens on its IPC channel. Its output is a log, which may go
+ * to a full disk.
+ */
+import { Postmaster } from "@effect-postmaster/core/Postmaster"
+import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
+import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
+import type { WorkerHandle } from "@effect-postmaster/core/WorkerHandle"
+import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as Queue from "effect/Queue"
+import * as References from "effect/References"
+import * as Stream from "effect/Stream"
+import * as Fs from "node:fs"
+import { crew } from "./crew.ts"
+import type { Counts, Order, Report, Request } from "./protocol.ts"
+
+// A log that cannot be written is no reason to end. Without a listener it would be: Node throws what a stream emits.
+process.stdout.on("error", () => {})
+
+const order: Order = JSON.parse(process.argv[2]!)
+
+const say = (report: Report): void => {
+  process.send?.(report)
+}
+
+const count = (): Counts => {
+  const listeners = [process, process.stdout, process.stderr].map((emitter) =>
+    emitter.eventNames().reduce((sum, name) => sum + emitter.listenerCount(name), 0)
+  )
+  return {
+    descriptors: Fs.readdirSync("/proc/self/fd").length,
+    listeners: listeners.reduce((sum, one) => sum + one, 0),
+    resources: process.getActiveResourcesInfo().length
+  }
+}
+
+const onEvent = (event: PostmasterEvent): void => {
+  switch (event._tag) {
+    case "Started":
+      return say({ _tag: "Started", pid: event.pid, name: event.name })
+    case "NotStarted":
+      return say({ _tag: "NotStarted", name: event.name })
+    case "Exited": {
+      const { name, pid, status, verdict } = event
+      return say({ _tag: "Exited", pid, name, status, verdict })
+    }
+    case "CrashDetected":
+      return say({ _tag: "Crash" })
+    case "Halted":
+      return say({ _tag: "Halted", abnormal: event.abnormal })
+  }
+}
+
+/** Writes as a logger of files does, and fails as it does when the disk is full. */
+const toDescriptor = Logger.make<unknown, void>(({ logLevel, message }) => {
+  Fs.writeSync(1, `${logLevel} ${String(message)}\n`)
+})
+
+const application = Effect.gen(function*() {
+  const postmaster = yield* Postmaster
+  let handles: Array<WorkerHandle> = []
+  // One after the other: who is dismissed must have been hired.
+  const requests = yield* Queue.unbounded<Request>()
+
+  const answer = (request: Request): Effect.Effect<void> => {
+    switch (request._tag) {
+      case "Register":
+        return postmaster.register(crew[request.kind], { ledger: order.ledger, millis: request.millis }).pipe(
+          Effect.match({
+            onFailure: ({ reason }) => say({ _tag: "Refused", reason: reason._tag }),
+            onSuccess: (handle) => {
+              handles.push(handle)
+              say({ _tag: "Registered", name: handle.name })
+            }
+          })
+        )
+      case "Terminate": {
+        const handle = handles[request.choice % handles.length]
+        return handle === undefined ? Effect.void : handle.terminate
+      }
+      case "Reload":
+        return postmaster.reload
+      case "Clear":
+        return Effect.gen(function*() {
+          yield* Effect.forEach(handles, (handle) => handle.terminate)
+          yield* Effect.forEach(handles, (handle) => handle.waitForEnd)
+          handles = []
+          const { freeSlots, workers } = yield* postmaster.snapshot
+          say({ _tag: "Cleared", workers: workers.length, freeSlots })
+        }).pipe(Effect.catch((died) => Effect.sync(() => say({ _tag: "Died", detail: died.message }))))
+      case "Count":
+        return Effect.sync(() => say({ _tag: "Counted", counts: count() }))
+      case "Shutdown":
+        return postmaster.shutdown(request.mode)
+    }
+  }
+
+  const events = yield* Effect.forkChild(
+    Stream.runForEach(postmaster.events, (event) => Effect.sync(() => onEvent(event))),
+    { startImmediately: true }
+  )
+  process.on("message", (request) => void Queue.offerUnsafe(requests, request as Request))
+  yield* Effect.forkChild(Effect.forever(Effect.flatMap(Queue.take(requests), answer)))
+  say({ _tag: "Ready" })
+  const end = yield* Effect.exit(postmaster.awaitHalt)
+  yield* Fiber.await(events)
+  return end
+})
+
+// Without the chaos there is nothing to live for.
+process.on("disconnect", () => process.exit(0))
+
+const logger = order.logTo === "console" ? Logger.layer([Logger.defaultLogger]) : Logger.layer([toDescriptor])
+
+const end = await Effect.runPromise(
+  Effect.exit(Effect.scoped(application)).pipe(
+    Effect.provide(Postmaster.layer()),
+    Effect.provide([
+      NodeSpawner.layerWith({ execArgv: ["--max-old-space-size=48"] }),
+      PostmasterConfig.layer({ maxWorkers: order.maxWorkers, stopTimeout: "1 second", killAfter: "1 second" })
+    ]),
+    Effect.provide(logger),
+    Effect.provideService(References.MinimumLogLevel, "Debug")
+  )
+)
+const died = Exit.isFailure(end) ? Cause.pretty(end.cause) : undefined
+if (died !== undefined) say({ _tag: "Died", detail: died })
+else if (Exit.isSuccess(end) && Exit.isFailure(end.value)) say({ _tag: "Died", detail: Cause.pretty(end.value.cause) })
+// From here on nothing may keep the process alive.
+process.removeAllListeners("message")
+process.removeAllListeners("disconnect")
+process.disconnect()
