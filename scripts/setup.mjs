@@ -7,7 +7,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)))
@@ -16,10 +16,8 @@ const stamp = "node_modules/.setup-stamp"
 const hiddenLockfile = "node_modules/.package-lock.json" // written by npm itself at the end of every install
 const pinnedNode = "node_modules/.bin/node"
 
-const inputs = ["package-lock.json", "package.json", ...workspaces().map((folder) => `${folder}/package.json`)]
-const wanted = inputs.reduce((hash, file) => hash.update(file).update(readFileSync(file)), createHash("sha256")).digest(
-  "hex"
-)
+const lockfile = "package-lock.json"
+const wanted = createHash("sha256").update(readFileSync(lockfile)).digest("hex")
 
 const reason = whyInstall()
 if (reason !== undefined) {
@@ -29,32 +27,18 @@ if (reason !== undefined) {
   writeFileSync(stamp, wanted)
 }
 
-/** @returns {Array<string>} */
-function workspaces() {
-  /** @type {{ workspaces: Array<string> }} */
-  const manifest = JSON.parse(readFileSync("package.json", "utf8"))
-  return manifest.workspaces
-    .flatMap((pattern) =>
-      pattern.endsWith("/*")
-        ? readdirSync(pattern.slice(0, -2)).toSorted().map((name) => pattern.slice(0, -1) + name)
-        : [pattern]
-    )
-    .filter((folder) => existsSync(`${folder}/package.json`))
-}
-
 /** @returns {string | undefined} */
 function whyInstall() {
   if (!existsSync("node_modules")) return "nothing is installed yet"
   if (!existsSync(hiddenLockfile)) return "the last installation did not finish"
   if (!existsSync(pinnedNode)) return "the pinned Node is missing"
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return undefined
-  // an installation by hand leaves npm's own record newer than everything it was made from
-  const installed = statSync(hiddenLockfile).mtimeMs
-  if (inputs.every((file) => statSync(file).mtimeMs <= installed)) {
+  // an installation by hand leaves npm's own record newer than what it was made from
+  if (statSync(lockfile).mtimeMs <= statSync(hiddenLockfile).mtimeMs) {
     writeFileSync(stamp, wanted)
     return undefined
   }
-  return "package.json or package-lock.json has changed"
+  return "package-lock.json has changed"
 }
 
 function install() {
