@@ -8,47 +8,69 @@ import * as World from "./world.ts"
 export interface Result {
   readonly states: number
   readonly turns: number
+  readonly seconds: number
   /** All roads were walked to their ends. */
   readonly exhausted: boolean
   readonly violation: { readonly law: string; readonly road: ReadonlyArray<string> } | undefined
 }
 
-interface Step {
-  readonly world: World.World
-  readonly from: Step | undefined
-  readonly fact: string
+interface Road {
+  readonly fact: World.Fact
+  readonly from: Road | undefined
 }
 
-const road = (step: Step): ReadonlyArray<string> => {
-  const facts: Array<string> = []
-  for (let at: Step | undefined = step; at?.from !== undefined; at = at.from) facts.unshift(at.fact)
-  return facts
+const facts = (end: Road | undefined): ReadonlyArray<string> => {
+  const roads: Array<string> = []
+  for (let at = end; at !== undefined; at = at.from) roads.unshift(World.describe(at.fact))
+  return roads
 }
 
+/** Stops at the first broken law, or when it has found more than `maxStates` states. */
 export const explore = (bounds: World.Bounds, maxStates = Number.POSITIVE_INFINITY): Result => {
+  // Refusals are errors, and nobody reads where these come from.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return walk(bounds, maxStates)
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+const walk = (bounds: World.Bounds, maxStates: number): Result => {
+  const started = performance.now()
   const start = World.initial(bounds)
-  const seen = new Set([World.key(start)])
-  let frontier: Array<Step> = [{ world: start, from: undefined, fact: "" }]
+  const seen = new Set([World.key(start, bounds)])
+  let frontier: Array<{ readonly world: World.World; readonly road: Road | undefined }> = [
+    { world: start, road: undefined }
+  ]
   let turns = 0
+  const result = (exhausted: boolean, law?: string, end?: Road): Result => ({
+    states: seen.size,
+    turns,
+    seconds: (performance.now() - started) / 1000,
+    exhausted,
+    violation: law === undefined ? undefined : { law, road: facts(end) }
+  })
   while (frontier.length > 0) {
-    const next: Array<Step> = []
-    for (const step of frontier) {
-      for (const { at, input } of World.facts(step.world, bounds)) {
-        const { actions, world } = World.apply(step.world, input, at)
+    const next: typeof frontier = []
+    for (const { road: from, world: before } of frontier) {
+      for (const fact of World.facts(before, bounds)) {
+        const { actions, world: after } = World.apply(before, fact.input, fact.at)
         turns++
-        const reached: Step = { world, from: step, fact: World.describe(input, at) }
-        const law = Laws.broken({ before: step.world, input, actions, after: world })
-        if (law !== undefined) {
-          return { states: seen.size, turns, exhausted: false, violation: { law, road: road(reached) } }
-        }
-        const key = World.key(world)
+        const turn = Laws.turn(before, fact, actions, after)
+        const broken = Laws.broken(Laws.laws, turn)
+        if (broken !== undefined) return result(false, broken, { fact, from })
+        const key = World.key(after, bounds)
         if (seen.has(key)) continue
         seen.add(key)
-        if (seen.size >= maxStates) return { states: seen.size, turns, exhausted: false, violation: undefined }
-        next.push(reached)
+        const prospect = Laws.broken(Laws.prospects, turn)
+        if (prospect !== undefined) return result(false, prospect, { fact, from })
+        if (seen.size >= maxStates) return result(false)
+        next.push({ world: after, road: { fact, from } })
       }
     }
     frontier = next
   }
-  return { states: seen.size, turns, exhausted: true, violation: undefined }
+  return result(true)
 }

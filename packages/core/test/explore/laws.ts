@@ -3,7 +3,7 @@
  * the orders, the world after) and says in words how it was broken.
  */
 import { sameRef, type SlotRef } from "@effect-postmaster/core/Identity"
-import { openStartTimes } from "@effect-postmaster/core/Phase"
+import { isBefore, openStartTimes, overtakes } from "@effect-postmaster/core/Phase"
 import { isAttached } from "@effect-postmaster/core/Registration"
 import { isJob } from "@effect-postmaster/core/Restart"
 import { isHarsher } from "@effect-postmaster/core/WorkerSignal"
@@ -12,17 +12,68 @@ import * as Machine from "../../src/internal/machine.ts"
 import * as SlotTable from "../../src/internal/slotTable.ts"
 import * as World from "./world.ts"
 
+type Order<Tag extends Machine.Action["_tag"]> = Extract<Machine.Action, { readonly _tag: Tag }>
+
 export interface Turn {
   readonly before: World.World
   readonly input: Machine.Input
   readonly actions: ReadonlyArray<Machine.Action>
   readonly after: World.World
+  readonly spawns: ReadonlyArray<Order<"Spawn">>
+  readonly signals: ReadonlyArray<Order<"Signal">>
+  readonly replies: ReadonlyArray<Order<"Reply">>
+  readonly rejections: ReadonlyArray<Order<"Reject">>
+  readonly notifications: ReadonlyArray<Order<"Notify">>
+  readonly halts: ReadonlyArray<Order<"Halt">>
+  readonly startupStops: number
+}
+
+export const turn = (
+  before: World.World,
+  { input }: World.Fact,
+  actions: ReadonlyArray<Machine.Action>,
+  after: World.World
+): Turn => {
+  const spawns: Array<Order<"Spawn">> = []
+  const signals: Array<Order<"Signal">> = []
+  const replies: Array<Order<"Reply">> = []
+  const rejections: Array<Order<"Reject">> = []
+  const notifications: Array<Order<"Notify">> = []
+  const halts: Array<Order<"Halt">> = []
+  let startupStops = 0
+  for (const action of actions) {
+    switch (action._tag) {
+      case "Spawn":
+        spawns.push(action)
+        break
+      case "Signal":
+        signals.push(action)
+        break
+      case "Reply":
+        replies.push(action)
+        break
+      case "Reject":
+        rejections.push(action)
+        break
+      case "Notify":
+        notifications.push(action)
+        break
+      case "Halt":
+        halts.push(action)
+        break
+      case "StopStartup":
+        startupStops++
+        break
+      case "AbandonBirth":
+      case "Reinitialize":
+      case "Publish":
+        break
+    }
+  }
+  return { before, input, actions, after, spawns, signals, replies, rejections, notifications, halts, startupStops }
 }
 
 export type Law = (turn: Turn) => string | undefined
-
-const ordersOf = <Tag extends Machine.Action["_tag"]>(turn: Turn, tag: Tag) =>
-  turn.actions.filter((action): action is Extract<Machine.Action, { readonly _tag: Tag }> => action._tag === tag)
 
 const statusOf = (state: Machine.State, ref: SlotRef): WorkerStatus["_tag"] => {
   const tenant = SlotTable.find(state.table, ref)
@@ -31,6 +82,51 @@ const statusOf = (state: Machine.State, ref: SlotRef): WorkerStatus["_tag"] => {
   return tenant.lives > 0 ? "Stopped" : "NotYetStarted"
 }
 
+const childOf = (world: World.World, ref: SlotRef) => world.children.find((one) => sameRef(one.ref, ref))
+
+const tenancyOf = (world: World.World, ref: SlotRef) => world.tenancies.find((one) => sameRef(one.ref, ref))
+
+/** The exit of this turn, if it is one. */
+const exitOf = ({ before, input }: Turn) => {
+  if (input._tag !== "ChildExited") return undefined
+  return { child: childOf(before, input.ref)!, ref: input.ref, status: input.status }
+}
+
+/** Whether a fact is one that counts for nothing, by the world's own account. */
+const isVoid = ({ before, input }: Turn): boolean => {
+  switch (input._tag) {
+    case "TerminateRequested": {
+      const tenancy = tenancyOf(before, input.ref)!
+      return tenancy.over || tenancy.terminated
+    }
+    case "ShutdownRequested":
+      return !overtakes(input.mode, before.machine.shutdown)
+    case "PhaseReached":
+      return input.run !== before.machine.startupRun || !isBefore(before.machine.phase, input.phase)
+    case "StartupFailed":
+      return input.run !== before.machine.startupRun
+    case "ReloadRequested":
+      return before.machine.stopping
+    case "ChildReady": {
+      const child = childOf(before, input.ref)
+      return child?.born !== true || child.ready
+    }
+    case "ChildAttached":
+    case "ChildDetached":
+      return childOf(before, input.ref)?.born !== true
+    default:
+      return false
+  }
+}
+
+const everything: World.Bounds = { slots: 0, registrations: 0, menu: [], crashes: 0, failedBirths: 0, exact: true }
+
+const signature = (actions: ReadonlyArray<Machine.Action>): string =>
+  actions.map((action) => action._tag === "Publish" ? action.event._tag : action._tag).join()
+
+const wakes = (machine: Machine.State, now: number): boolean => (Machine.nextWakeAt(machine) ?? Infinity) <= now
+
+/** Laws of every turn. */
 export const laws: { readonly [name: string]: Law } = {
   "L1 the slot table keeps its invariants": ({ after }) => SlotTable.broken(after.machine.table),
 
@@ -38,18 +134,33 @@ export const laws: { readonly [name: string]: Law } = {
     for (const child of after.children) {
       const tenant = SlotTable.find(after.machine.table, child.ref)
       if (tenant === undefined) return `slot ${child.ref.slot} was freed while its child lives`
+      const { life } = tenant
       const state = child.born ? "Running" : "Starting"
-      if (tenant.life._tag !== state) return `slot ${child.ref.slot} says ${tenant.life._tag}, its child is ${state}`
+      if (life._tag !== state) return `slot ${child.ref.slot} says ${life._tag}, its child is ${state}`
+      if (life._tag === "Starting") {
+        if (child.abandoned !== (life.pending?.signal === "SIGKILL")) return `slot ${child.ref.slot}: given up or not?`
+        continue
+      }
+      if (life._tag !== "Running") continue
+      if (life.joined !== child.joined) return `slot ${child.ref.slot} is wrong about the shared state`
+      if (life.ready !== child.ready) return `slot ${child.ref.slot} is wrong about being ready`
+      if (life.told !== child.told) return `slot ${child.ref.slot} thinks it was told ${life.told}, not ${child.told}`
+    }
+    for (const tenancy of after.tenancies) {
+      const tenant = SlotTable.find(after.machine.table, tenancy.ref)
+      if ((tenant === undefined) !== tenancy.over) return `slot ${tenancy.ref.slot} is ${tenant ? "" : "not "}taken`
+      if (tenant !== undefined && tenant.doomed !== tenancy.terminated) return `slot ${tenancy.ref.slot}: doomed?`
     }
     return after.children.length === after.machine.table.children
       ? undefined
       : `${after.machine.table.children} children in the table, ${after.children.length} in the world`
   },
 
-  "L3 nothing is launched outside the open phases or while recovering": (turn) => {
-    const { machine } = turn.after
-    for (const { launch } of ordersOf(turn, "Spawn")) {
+  "L3 nothing is launched outside the open phases, while recovering or while stopping": ({ after, spawns }) => {
+    const { machine } = after
+    for (const { launch } of spawns) {
       if (machine.recovering) return "launched while recovering"
+      if (machine.stopping) return "launched while stopping"
       if (!openStartTimes[machine.phase].includes(launch.registration.startTime)) {
         return `launched ${launch.registration.startTime} in phase ${machine.phase}`
       }
@@ -57,65 +168,77 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L4 nothing is launched that is doomed, before its time, or twice if it is a job": (turn) => {
-    for (const { launch } of ordersOf(turn, "Spawn")) {
-      const tenancy = turn.after.tenancies.find((one) => sameRef(one.ref, launch.ref))
+  "L4 nothing is launched that is doomed, alive, before its time, or twice if it is a job": ({
+    after,
+    before,
+    input,
+    spawns
+  }) => {
+    for (const { launch } of spawns) {
+      const tenancy = tenancyOf(after, launch.ref)
       if (tenancy === undefined) return "launched somebody unknown"
       if (tenancy.terminated) return "launched a terminated worker"
-      if (turn.after.now < tenancy.notBefore) return `launched ${tenancy.notBefore - turn.after.now} ms too early`
+      const died = (input._tag === "ChildExited" || input._tag === "ChildNotStarted") && sameRef(input.ref, launch.ref)
+      if (!died && childOf(before, launch.ref) !== undefined) return "launched a second child"
+      if (after.now < tenancy.notBefore) return `launched ${tenancy.notBefore - after.now} ms too early`
       if (isJob(launch.registration.restart) && tenancy.births > 0) return "launched a job twice"
     }
     return undefined
   },
 
-  "L5 signals reach own children only, once born, and only get harsher": (turn) => {
-    for (const { ref, signal } of ordersOf(turn, "Signal")) {
-      const child = turn.after.children.find((one) => sameRef(one.ref, ref))
+  "L5 signals reach own children only, once born, and only get harsher": ({ after, before, signals }) => {
+    for (const [index, { ref, signal }] of signals.entries()) {
+      const child = childOf(after, ref)
       if (child === undefined || !child.born) return `${signal} to slot ${ref.slot}, which has no child`
       if (signal === "SIGHUP") continue
-      const told = turn.before.children.find((one) => sameRef(one.ref, ref))?.told.filter((_) => _ !== "SIGHUP") ?? []
-      if (told.some((earlier) => !isHarsher(signal, earlier))) return `${signal} after ${told.join()}`
+      const earlier = signals.slice(0, index).findLast((one) => sameRef(one.ref, ref))?.signal ??
+        childOf(before, ref)?.told
+      if (earlier !== undefined && !isHarsher(signal, earlier)) return `${signal} after ${earlier}`
     }
     return undefined
   },
 
-  "L6 exactly one answer per request, in its own turn": (turn) => {
-    const answers = ordersOf(turn, "Reply").length + ordersOf(turn, "Reject").length
-    const asked = turn.input._tag === "RegisterRequested" ? 1 : 0
-    return answers === asked ? undefined : `${asked} asked, ${answers} answered`
+  "L6 exactly one answer per request, in its own turn": ({ input, rejections, replies }) => {
+    const answers = [...replies, ...rejections]
+    if (input._tag !== "RegisterRequested") return answers.length === 0 ? undefined : "an answer nobody asked for"
+    if (answers.length !== 1) return `answered ${answers.length} times`
+    return answers[0]!.request === input.request ? undefined : "somebody else was answered"
   },
 
-  "L7 generations never fall, and a new tenancy has a new one": (turn) => {
-    for (const { ref } of ordersOf(turn, "Reply")) {
-      const older = turn.before.tenancies.filter((one) => one.ref.slot === ref.slot)
+  "L7 generations never fall, and a new tenancy has a new one": ({ after, before, replies }) => {
+    for (const { ref } of replies) {
+      const older = before.tenancies.filter((one) => one.ref.slot === ref.slot)
       if (older.some((one) => one.ref.generation >= ref.generation)) return `slot ${ref.slot} went back in time`
     }
-    const { generations } = turn.after.machine.table
-    return turn.before.machine.table.generations.some((old, slot) => generations[slot]! < old) ? "one fell" : undefined
+    const { generations } = after.machine.table
+    return before.machine.table.generations.some((old, slot) => generations[slot]! < old) ? "one fell" : undefined
   },
 
-  "L8 a stale handle changes nothing": (turn) => {
-    if (turn.input._tag !== "TerminateRequested") return undefined
-    if (SlotTable.find(turn.before.machine.table, turn.input.ref) !== undefined) return undefined
+  "L8 a stale handle, and whatever else counts for nothing, changes nothing": (turn) => {
+    if (!isVoid(turn)) return undefined
     // Time may have come for others.
-    return turn.actions.some((action) => "ref" in action && sameRef(action.ref, (turn.input as { ref: SlotRef }).ref))
-      ? "a stale reference was acted on"
-      : undefined
+    const woken = World.apply(turn.before, { _tag: "Woke" }, turn.after.now)
+    if (signature(woken.actions) !== signature(turn.actions)) return `it ordered ${signature(turn.actions)}`
+    return World.key(woken.world, everything) === World.key(turn.after, everything) ? undefined : "the state changed"
   },
 
-  "L9 everyone who holds a worker is told of each change": (turn) => {
-    for (const { ref } of turn.after.tenancies) {
-      const was = statusOf(turn.before.machine, ref)
-      const is = statusOf(turn.after.machine, ref)
-      const told = ordersOf(turn, "Notify").filter((order) => sameRef(order.ref, ref))
-      const seated = SlotTable.find(turn.after.machine.table, ref) !== undefined
-      const wasSeated = SlotTable.find(turn.before.machine.table, ref) !== undefined
-      const isNew = ordersOf(turn, "Reply").some((order) => sameRef(order.ref, ref))
-      if ((wasSeated || isNew) && !seated && !told.some((order) => order.gone)) {
-        return `slot ${ref.slot} vanished untold`
+  "L9 everyone who holds a worker is told of each change": ({ after, before, notifications, replies }) => {
+    for (const { over, ref } of after.tenancies) {
+      const told = notifications.filter((order) => sameRef(order.ref, ref))
+      const wasSeated = SlotTable.find(before.machine.table, ref) !== undefined
+      const isNew = replies.some((order) => sameRef(order.ref, ref))
+      if (!wasSeated && !isNew) {
+        if (told.length > 0) return `slot ${ref.slot}, generation ${ref.generation} was told after its end`
+        continue
       }
-      if (seated && told.some((order) => order.gone)) return `slot ${ref.slot} is said to be gone and sits there`
-      if (wasSeated && seated && was !== is && told.at(-1)?.status._tag !== is) {
+      const seated = SlotTable.find(after.machine.table, ref) !== undefined
+      if (!seated && !told.at(-1)?.gone) return `slot ${ref.slot} vanished untold`
+      if (told.filter((order) => order.gone).length !== (seated ? 0 : 1)) return `slot ${ref.slot}: gone or not?`
+      if (told.some((order) => order.gone && order.status._tag !== "Stopped")) return `slot ${ref.slot} ended alive`
+      if (over) continue
+      const was = isNew ? "NotYetStarted" : statusOf(before.machine, ref)
+      const is = statusOf(after.machine, ref)
+      if (was !== is && told.at(-1)?.status._tag !== is) {
         return `slot ${ref.slot} went from ${was} to ${is}, told ${told.at(-1)?.status._tag}`
       }
     }
@@ -123,55 +246,66 @@ export const laws: { readonly [name: string]: Law } = {
   },
 
   "L10 exit 0 ends the tenancy": (turn) => {
-    const { input } = turn
-    if (input._tag !== "ChildExited" || input.status._tag !== "Exited" || input.status.code !== 0) return undefined
-    const child = turn.before.children.find((one) => sameRef(one.ref, input.ref))!
-    const clean = !isAttached(child.registration) || !child.attached || child.detached
-    if (!clean || child.registration.restart.onSuccess === "Restart") return undefined
-    return SlotTable.find(turn.after.machine.table, input.ref) === undefined ? undefined : "it still sits there"
+    const exit = exitOf(turn)
+    if (exit === undefined || exit.status._tag !== "Exited" || exit.status.code !== 0 || exit.child.joined) {
+      return undefined
+    }
+    const { machine } = turn.before
+    const again = exit.child.registration.restart.onSuccess === "Restart" && !machine.stopping &&
+      !tenancyOf(turn.before, exit.ref)!.terminated
+    const seated = SlotTable.find(turn.after.machine.table, exit.ref) !== undefined
+    if (seated === again || (again && turn.after.machine.stopping)) return undefined
+    return seated ? "it still sits there" : "it was to start again"
   },
 
   "L11 nobody but the crash group is touched by a crash": (turn) => {
-    const { input } = turn
-    if (input._tag !== "ChildExited" || turn.before.machine.shutdown !== undefined) return undefined
-    if (!turn.after.machine.settings.restartAfterCrash) return undefined
-    for (const { ref, signal } of ordersOf(turn, "Signal")) {
-      const child = turn.before.children.find((one) => sameRef(one.ref, ref))!
-      if (!isAttached(child.registration)) return `${signal} to an isolated worker`
+    const exit = exitOf(turn)
+    if (exit === undefined) return undefined
+    const { after, before } = turn
+    const recovers = after.machine.recovering && !before.machine.recovering
+    if (recovers && !World.isCrash(before, exit.child, exit.status)) return "this was no crash"
+    // A shutdown, of before or for want of a recovery, reaches everyone.
+    if (after.machine.shutdown !== undefined) return undefined
+    for (const { ref, signal } of turn.signals) {
+      const child = childOf(before, ref)!
+      const overdue = child.killBy <= after.now
+      if (!overdue && !isAttached(child.registration)) return `${signal} to an isolated worker`
     }
-    const dead = turn.before.children.find((one) => sameRef(one.ref, input.ref))!
-    const crashed = turn.after.machine.recovering && !turn.before.machine.recovering
-    return crashed && !isAttached(dead.registration) ? "an isolated worker caused recovery" : undefined
-  },
-
-  "L12 a crash of an attached worker starts recovery": (turn) => {
-    const { input } = turn
-    if (input._tag !== "ChildExited" || turn.before.machine.shutdown === "Immediate") return undefined
-    const child = turn.before.children.find((one) => sameRef(one.ref, input.ref))!
-    if (!isAttached(child.registration) || child.told.includes("SIGKILL") && input.status._tag === "Signaled") {
-      return undefined
-    }
-    const unclean = child.attached && !child.detached
-    const bad = input.status._tag !== "Exited" || input.status.code > 1
-    if (!unclean && !bad) return undefined
-    const crash = turn.actions.some((_) => _._tag === "Publish" && _.event._tag === "CrashDetected")
-    return crash || turn.before.machine.recovering ? undefined : "it was taken for an ordinary exit"
-  },
-
-  "L13 class limits hold": ({ after }) => {
-    for (const [name, limit] of Object.entries(after.machine.settings.classLimits)) {
-      const count = SlotTable.tenants(after.machine.table).filter((_) => _.registration.class === name).length
-      if (count > limit) return `${count} of class ${name}, limit ${limit}`
+    for (const { gone, ref } of turn.notifications) {
+      if (gone && !sameRef(ref, exit.ref) && !isAttached(tenancyOf(before, ref)!.registration)) {
+        return `slot ${ref.slot} is isolated and was thrown out`
+      }
     }
     return undefined
   },
 
-  "L14 a halt leaves nobody, and comes once": (turn) => {
-    const halts = ordersOf(turn, "Halt").length
-    const halted = turn.after.machine.phase === "Halted"
-    if (halts !== (halted ? 1 : 0)) return `${halts} halts in phase ${turn.after.machine.phase}`
-    if (!halted) return undefined
-    return turn.after.children.length + turn.after.machine.table.tenants === 0 ? undefined : "somebody is left"
+  "L12 a crash of an attached worker starts recovery": (turn) => {
+    const exit = exitOf(turn)
+    if (exit === undefined || !World.isCrash(turn.before, exit.child, exit.status)) return undefined
+    if (!turn.actions.some((_) => _._tag === "Publish" && _.event._tag === "CrashDetected")) {
+      return "it was taken for an ordinary exit"
+    }
+    return turn.after.machine.recovering ? undefined : "recovery was not begun"
+  },
+
+  "L13 class limits hold": ({ after }) => {
+    const { classLimits } = after.machine.settings
+    for (const name of Object.keys(classLimits)) {
+      let count = 0
+      for (const one of after.tenancies) if (!one.over && one.registration.class === name) count++
+      if (count > classLimits[name]!) return `${count} of class ${name}, limit ${classLimits[name]}`
+    }
+    return undefined
+  },
+
+  "L14 a halt leaves nobody, and comes once, when the last is gone": ({ after, halts }) => {
+    const halted = after.machine.phase === "Halted"
+    if (halts.length !== (halted ? 1 : 0)) return `${halts.length} halts in phase ${after.machine.phase}`
+    if (!halted) return after.machine.stopping && after.children.length === 0 ? "nobody is left" : undefined
+    if (after.children.length + after.machine.table.tenants > 0) return "somebody is left"
+    return halts[0]!.abnormal === (after.machine.recovering || after.machine.abnormal !== undefined)
+      ? undefined
+      : "it does not say whether something went wrong"
   },
 
   "L15 whoever waits in phase Waiting is waiting for somebody, or for a time": ({ after }) => {
@@ -179,72 +313,262 @@ export const laws: { readonly [name: string]: Law } = {
     return after.children.length > 0 || Machine.nextWakeAt(after.machine) !== undefined ? undefined : "for ever"
   },
 
-  "L16 time asked for is not in the past for ever": (turn) => {
-    if (turn.input._tag !== "Woke") return undefined
-    const next = Machine.nextWakeAt(turn.after.machine)
-    if (next === undefined || next > turn.after.now) return undefined
-    return turn.actions.length > 0 ? undefined : "woken, did nothing, wants to be woken again"
+  "L16 time asked for is not in the past for ever": ({ actions, after, input }) => {
+    if (input._tag !== "Woke" || !wakes(after.machine, after.now)) return undefined
+    return actions.length > 0 ? undefined : "woken, did nothing, wants to be woken again"
   },
 
-  "L17 whoever is told to end will be killed if it does not": ({ after }) => {
-    const { machine } = after
+  "L17 whoever is told to end is killed in time if it does not": ({ after }) => {
     for (const child of after.children) {
-      const told = child.told.filter((_) => _ !== "SIGHUP")
-      if (told.length === 0 || told.includes("SIGKILL")) continue
-      const tenant = SlotTable.find(machine.table, child.ref)!
-      const deadline = tenant.life._tag === "Running" ? tenant.life.killAt : undefined
-      if (deadline === undefined && machine.killAt === undefined) return `slot ${child.ref.slot} may hang for ever`
+      if (child.killBy === Number.POSITIVE_INFINITY) continue
+      if (child.killBy <= after.now) return `slot ${child.ref.slot} should have been killed`
+      const wakeAt = Machine.nextWakeAt(after.machine)
+      if (wakeAt === undefined || wakeAt > child.killBy) return `slot ${child.ref.slot} may hang for ever`
+    }
+    for (const { life, ref, registration } of SlotTable.tenants(after.machine.table)) {
+      if (life._tag !== "Starting" || life.pending === undefined || life.pending.signal === "SIGKILL") continue
+      const endless = life.pending.signal === "SIGTERM" && registration.stopTimeoutMillis === Number.POSITIVE_INFINITY
+      const until = Math.min(life.killAt ?? Infinity, after.machine.killAt ?? Infinity)
+      if (until <= after.now) return `the birth in slot ${ref.slot} should have been given up`
+      if (until === Infinity && !endless) return `the birth in slot ${ref.slot} may take for ever`
     }
     return undefined
   },
 
-  "L18 whoever may start will be started": ({ after }) => {
+  "L18 whoever may start is started, as many at once as is allowed": ({ after, spawns }) => {
     const { machine } = after
+    if (spawns.length > machine.settings.maxLaunchesPerTurn) return `${spawns.length} were started at once`
     if (machine.recovering || machine.stopping || machine.phase === "Halted") return undefined
     const waiting = SlotTable.tenants(machine.table).some((_) =>
       _.life._tag === "Waiting" && openStartTimes[machine.phase].includes(_.registration.startTime)
     )
-    return waiting && Machine.nextWakeAt(machine) === undefined ? "nobody will wake the machine for it" : undefined
+    if (!waiting) return undefined
+    if (spawns.length < machine.settings.maxLaunchesPerTurn) return "there was room for more"
+    return wakes(machine, after.now) ? undefined : "nobody will wake the machine for the rest"
   },
 
   "L19 whoever must go has been told, or is told at its birth": ({ after }) => {
     const { machine } = after
     for (const child of after.children) {
-      if (!child.born) continue
-      const told = child.told.filter((_) => _ !== "SIGHUP")
-      const harshly = told.some((_) => _ !== "SIGTERM")
-      const terminated = after.tenancies.some((one) => sameRef(one.ref, child.ref) && one.terminated)
-      if ((terminated || machine.stopping) && told.length === 0) return `slot ${child.ref.slot} does not know`
-      if (machine.phase === "Waiting" && machine.shutdown === "Immediate" && !harshly) {
-        return `slot ${child.ref.slot} was only asked`
+      const life = SlotTable.find(machine.table, child.ref)!.life
+      const told = life._tag === "Starting" ? life.pending?.signal : child.told
+      const harshly = told === "SIGQUIT" || told === "SIGKILL"
+      if ((machine.stopping || tenancyOf(after, child.ref)!.terminated) && told === undefined) {
+        return `slot ${child.ref.slot} does not know`
       }
-      if (machine.phase === "Waiting" && machine.recovering && isAttached(child.registration) && !harshly) {
+      if (machine.phase !== "Waiting" || harshly) continue
+      if (machine.shutdown === "Immediate") return `slot ${child.ref.slot} was only asked`
+      if (machine.recovering && isAttached(child.registration)) {
         return `slot ${child.ref.slot} shares what is broken and was not stopped`
       }
     }
     return undefined
   },
 
-  "L20 the word of an earlier run of startup counts for nothing": ({ after, before, input }) =>
-    input._tag === "PhaseReached" && input.run !== before.machine.startupRun &&
-      after.machine.recovering !== before.machine.recovering
-      ? "it ended the recovery"
-      : undefined,
-
-  "L21 an immediate shutdown always comes to its end": ({ after }) => {
-    if (after.machine.phase === "Halted") return undefined
-    let world = World.apply(after, { _tag: "ShutdownRequested", mode: "Immediate" }).world
-    for (const { born, ref } of world.children) {
-      if (!born) world = World.apply(world, { _tag: "ChildStarted", ref, pid: 1 as never }).world
-      world = World.apply(world, { _tag: "ChildExited", ref, status: { _tag: "Exited", code: 2 } }).world
+  "L20 nobody is asked to end without a reason": ({ after, signals }) => {
+    for (const { ref, signal } of signals) {
+      if (signal === "SIGHUP" || after.machine.stopping || tenancyOf(after, ref)!.terminated) continue
+      if (after.machine.recovering && isAttached(childOf(after, ref)!.registration) && signal !== "SIGTERM") continue
+      return `${signal} to slot ${ref.slot}`
     }
-    return world.machine.phase === "Halted" ? undefined : `it is stuck in ${world.machine.phase}`
+    return undefined
+  },
+
+  "L21 woken without having asked for it, the machine does nothing": ({ actions, after, before, input }) => {
+    if (input._tag !== "Woke" || wakes(before.machine, after.now)) return undefined
+    if (actions.length > 0) return `it ordered ${signature(actions)}`
+    return World.key(before, everything) === World.key({ ...after, now: before.now }, everything)
+      ? undefined
+      : "the state changed"
+  },
+
+  "L22 who registered first starts first": ({ after, spawns }) => {
+    for (const { launch } of spawns) {
+      for (const { over, ref, registration } of after.tenancies) {
+        if (sameRef(ref, launch.ref)) break
+        const passed = !over && SlotTable.find(after.machine.table, ref)?.life._tag === "Waiting" &&
+          openStartTimes[after.machine.phase].includes(registration.startTime)
+        if (passed) return `slot ${launch.ref.slot} before slot ${ref.slot}`
+      }
+    }
+    return undefined
+  },
+
+  "L23 a request is refused for want of room only, and takes nothing": ({ after, before, input, rejections }) => {
+    if (input._tag !== "RegisterRequested" || rejections.length === 0) return undefined
+    const { settings } = before.machine
+    const seated = before.tenancies.filter((one) => !one.over)
+    if (after.tenancies.filter((one) => !one.over).length > seated.length) return "somebody was seated"
+    if (after.machine.table.generations.some((one, slot) => one !== before.machine.table.generations[slot])) {
+      return "a generation was spent"
+    }
+    const { class: name } = input.registration
+    const limit = name === undefined ? undefined : settings.classLimits[name]
+    const crowded = limit !== undefined && seated.filter((one) => one.registration.class === name).length >= limit
+    if (rejections[0]!.reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
+    if (rejections[0]!.reason._tag !== "SlotsExhausted") return `refused for ${rejections[0]!.reason._tag}`
+    return seated.length >= settings.maxWorkers ? undefined : "there is room in the table"
+  },
+
+  "L24 whoever restarts keeps its seat after a failure, and rests as long as its policy says": (turn) => {
+    const exit = exitOf(turn)
+    if (exit === undefined || exit.child.registration.restart._tag !== "After") return undefined
+    const { after, before } = turn
+    const failed = exit.status._tag !== "Exited" || exit.status.code !== 0 || exit.child.joined
+    if (!failed || after.machine.stopping || tenancyOf(before, exit.ref)!.terminated) return undefined
+    const tenant = SlotTable.find(after.machine.table, exit.ref)
+    if (tenant === undefined) return "it was thrown out"
+    if (isAttached(tenant.registration) && (after.machine.recovering || after.machine.startupRun > 0)) return undefined
+    const wakeAt = Machine.nextWakeAt(after.machine) ?? Infinity
+    const due = after.now + exit.child.registration.restart.delayMillis
+    if (due === after.now) return tenant.life._tag === "Resting" ? "it need not rest" : undefined
+    return tenant.life._tag === "Resting" && tenant.life.dueAt === due && wakeAt <= due ? undefined : "for another time"
+  },
+
+  "L25 a fast or immediate shutdown stops at once, a smart one when no job is left": ({ after }) => {
+    const { machine } = after
+    if (machine.shutdown === undefined) return machine.stopping ? "nobody asked for it" : undefined
+    const jobs = after.tenancies.some((one) => !one.over && isJob(one.registration.restart))
+    const waits = machine.shutdown === "Smart" && jobs && (machine.phase === "Consistent" || machine.phase === "Run")
+    if (machine.stopping && machine.phase !== "Waiting" && machine.phase !== "Halted") return "it goes on"
+    return waits || machine.stopping ? undefined : "it does not stop"
+  },
+
+  "L26 of requests to shut down the harshest counts": ({ after, before, input }) => {
+    if (input._tag !== "ShutdownRequested") return undefined
+    const wanted = overtakes(input.mode, before.machine.shutdown) ? input.mode : before.machine.shutdown
+    // For want of a recovery it may be made fast in the same turn.
+    return after.machine.shutdown === wanted || overtakes(after.machine.shutdown!, wanted)
+      ? undefined
+      : "it was ignored"
+  },
+
+  "L27 reload reaches every worker up to a smart shutdown": ({ before, input, signals }) => {
+    const reached = signals.filter((order) => order.signal === "SIGHUP")
+    const open = input._tag === "ReloadRequested" && !before.machine.stopping
+    if (!open) return reached.length === 0 ? undefined : "a reload nobody asked for"
+    const born = before.children.filter((child) => child.born)
+    return born.every((child) => reached.some((order) => sameRef(order.ref, child.ref))) &&
+        reached.length === born.length
+      ? undefined
+      : `it reached ${reached.length} of ${born.length}`
+  },
+
+  "L28 an emptied crash group is made anew, now or at a time asked for": ({ actions, after, before }) => {
+    const anew = actions.filter((action) => action._tag === "Reinitialize")
+    const { machine } = after
+    if (anew.length > 0) {
+      if (anew.length > 1 || anew[0]!.run !== before.machine.startupRun + 1) return "not once, or as the wrong run"
+      if (after.children.some((child) => isAttached(child.registration))) return "while somebody was using it"
+      if (!machine.settings.restartAfterCrash) return "although nothing is restarted after a crash"
+      return machine.phase === "Startup" ? undefined : `into phase ${machine.phase}`
+    }
+    if (!machine.recovering || machine.stopping || machine.phase !== "Waiting") return undefined
+    if (after.children.some((child) => isAttached(child.registration))) return undefined
+    return machine.reinitializeAt !== undefined && machine.reinitializeAt > after.now ? undefined : "it is empty"
+  },
+
+  "L29 whoever is in the crash group and restarts is forgiven by recovery, jobs are not": ({ actions, after }) => {
+    if (!actions.some((action) => action._tag === "Reinitialize")) return undefined
+    for (const tenant of SlotTable.tenants(after.machine.table)) {
+      if (!tenant.attached) continue
+      if (tenant.registration.restart._tag === "Never") return `slot ${tenant.ref.slot} never restarts`
+      if (tenant.life._tag !== "Waiting") return `slot ${tenant.ref.slot} is ${tenant.life._tag}`
+    }
+    return undefined
+  },
+
+  "L30 recovery ends with the word of the startup effect, and not before": ({ after, before, input }) => {
+    if (!before.machine.recovering || after.machine.recovering) return undefined
+    return input._tag === "PhaseReached" && input.run === before.machine.startupRun && input.phase !== "Startup"
+      ? undefined
+      : `it ended with ${input._tag}`
+  },
+
+  "L31 a phase is entered when its word comes, and phases do not go back but for recovery": (turn) => {
+    const { after, before, input } = turn
+    const { phase } = after.machine
+    const order = ["Init", "Startup", "Consistent", "Run", "Waiting", "Halted"]
+    const anew = turn.actions.some((action) => action._tag === "Reinitialize")
+    if (order.indexOf(phase) < order.indexOf(before.machine.phase) && !anew) return `${phase} again`
+    if (input._tag !== "PhaseReached" || isVoid(turn) || after.machine.stopping || anew) return undefined
+    return order.indexOf(phase) >= order.indexOf(input.phase) ? undefined : `still ${phase}`
+  },
+
+  "L32 a startup effect that fails stops the postmaster": ({ after, before, input }) => {
+    if (input._tag !== "StartupFailed" || input.run !== before.machine.startupRun) return undefined
+    return after.machine.stopping && after.machine.abnormal !== undefined ? undefined : "it goes on"
+  },
+
+  "L33 whoever uses a resource that is wanted back is terminated, and nobody else": ({ after, before, input }) => {
+    if (input._tag !== "TerminateUsersRequested") return undefined
+    for (const tenancy of before.tenancies) {
+      const tenant = SlotTable.find(after.machine.table, tenancy.ref)
+      const using = World.uses(tenancy, input.resource)
+      if (using && tenant?.doomed === false) return `slot ${tenancy.ref.slot} goes on using it`
+      if (!using && tenant?.doomed === true && !tenancy.terminated) return `slot ${tenancy.ref.slot} does not use it`
+    }
+    return undefined
+  },
+
+  "L34 a startup effect is stopped, once, when what it prepares is no longer wanted": (turn) => {
+    const { actions, after, before, startupStops } = turn
+    const preparing = ["Init", "Startup", "Consistent"].includes(before.machine.phase)
+    const anew = actions.some((action) => action._tag === "Reinitialize")
+    const left = after.machine.phase === "Waiting" || after.machine.phase === "Halted" || anew
+    return startupStops === (preparing && left ? 1 : 0) ? undefined : `it was stopped ${startupStops} times`
   }
 }
 
-export const broken = (turn: Turn): string | undefined => {
-  for (const [name, law] of Object.entries(laws)) {
-    const how = law(turn)
+/** Laws about where a state can lead; each state is asked once. */
+export const prospects: { readonly [name: string]: Law } = {
+  "P1 an immediate shutdown always comes to its end": ({ after }) => {
+    if (after.machine.phase === "Halted") return undefined
+    let world = World.apply(after, { _tag: "ShutdownRequested", mode: "Immediate" }, after.now).world
+    for (const { born, ref } of world.children) {
+      if (!born) world = World.apply(world, { _tag: "ChildStarted", ref, pid: 1 as never }, world.now).world
+      world = World.apply(world, { _tag: "ChildExited", ref, status: { _tag: "Exited", code: 2 } }, world.now).world
+    }
+    return world.machine.phase === "Halted" ? undefined : `it is stuck in ${world.machine.phase}`
+  },
+
+  "P2 woken as often as it asks, the machine falls asleep": ({ after }) => {
+    let world = after
+    for (let turns = 0; turns < 4 * world.machine.settings.maxWorkers + 4; turns++) {
+      if (!wakes(world.machine, world.now)) return undefined
+      world = World.apply(world, { _tag: "Woke" }, world.now).world
+    }
+    return "it never does"
+  },
+
+  "P3 left alone by its callers and its children's faults, it comes to rest": ({ after }) => {
+    let world = after
+    for (let turns = 0; turns < 64; turns++) {
+      const { machine } = world
+      if (machine.phase === "Halted") return undefined
+      const child = world.children.find((one) => !one.born || one.told !== undefined)
+      const wakeAt = Machine.nextWakeAt(machine)
+      const input: Machine.Input | undefined = child === undefined
+        ? wakeAt !== undefined
+          ? { _tag: "Woke" }
+          : machine.phase === "Startup" || machine.phase === "Consistent"
+          ? { _tag: "PhaseReached", phase: "Run", run: machine.startupRun }
+          : undefined
+        : !child.born
+        ? { _tag: "ChildStarted", ref: child.ref, pid: 1 as never }
+        : child.joined
+        ? { _tag: "ChildDetached", ref: child.ref }
+        : { _tag: "ChildExited", ref: child.ref, status: { _tag: "Exited", code: 1 } }
+      if (input === undefined) return machine.phase === "Run" ? undefined : `it is stuck in ${machine.phase}`
+      world = World.apply(world, input, input._tag === "Woke" ? Math.max(world.now, wakeAt!) : world.now).world
+    }
+    return "it never does"
+  }
+}
+
+export const broken = (laws: { readonly [name: string]: Law }, turn: Turn): string | undefined => {
+  for (const name in laws) {
+    const how = laws[name]!(turn)
     if (how !== undefined) return `${name}: ${how}`
   }
   return undefined

@@ -6,20 +6,26 @@
 import { exited, type ExitStatus, signaled } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { formatRef, sameRef } from "@effect-postmaster/core/Identity"
-import type { Registration } from "@effect-postmaster/core/Registration"
+import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
-import type { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
+import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Machine from "../../src/internal/machine.ts"
+import type * as SlotTable from "../../src/internal/slotTable.ts"
 
 export interface Child {
   readonly ref: SlotRef
   readonly registration: Registration
   readonly born: boolean
+  /** Nobody waits for its birth any more. */
+  readonly abandoned: boolean
   readonly ready: boolean
-  readonly attached: boolean
-  readonly detached: boolean
-  readonly told: ReadonlyArray<WorkerSignal>
+  /** It uses the shared state at the moment. */
+  readonly joined: boolean
+  /** The harshest signal that has asked it to end. */
+  readonly told: WorkerSignal | undefined
+  /** By when it must have been sent SIGKILL. */
+  readonly killBy: number
 }
 
 /** What the world knows of one tenancy, beside the machine's own word. */
@@ -37,6 +43,7 @@ export interface World {
   readonly machine: Machine.State
   readonly now: number
   readonly children: ReadonlyArray<Child>
+  /** In the order of registration. */
   readonly tenancies: ReadonlyArray<Tenancy>
   readonly crashesLeft: number
   readonly failedBirthsLeft: number
@@ -45,12 +52,25 @@ export interface World {
 
 export interface Bounds {
   readonly slots: number
+  /** How many registrations may be accepted, beside the preloads. */
   readonly registrations: number
   readonly menu: ReadonlyArray<Registration>
   readonly preload?: ReadonlyArray<Registration>
+  /** How many crashes may start a recovery. */
   readonly crashes: number
   readonly failedBirths: number
-  readonly restartAfterCrash: boolean
+  readonly restartAfterCrash?: boolean
+  readonly maxLaunchesPerTurn?: number
+  /** As long as the stop timeout, unless it is said. */
+  readonly killAfter?: number
+  /** Children say that they are ready, too late even; elsewhere being ready decides nothing and is left out. */
+  readonly ready?: boolean
+  /** Facts may be heard after the time at which the machine wanted to be woken. */
+  readonly late?: boolean
+  /** Somebody may want whoever uses this to go. */
+  readonly resource?: string
+  /** Slots are told apart; elsewhere two tables with the same tenants in the same order are the same. */
+  readonly exact?: boolean
 }
 
 export const registration = (name: string, options: Partial<Registration> = {}): Registration => ({
@@ -64,17 +84,17 @@ export const registration = (name: string, options: Partial<Registration> = {}):
   ...options
 })
 
-export const settings = (bounds: Pick<Bounds, "restartAfterCrash" | "slots">): Machine.Settings => ({
+const stopTimeout = 20_000
+
+/** All intervals have a large common divisor, so that few differences of time are possible. */
+export const settings = (bounds: Bounds): Machine.Settings => ({
   maxWorkers: bounds.slots,
   classLimits: { parallel: 1 },
-  killAfter: 5_000,
-  stopTimeout: 30_000,
-  maxLaunchesPerTurn: 1,
-  restartAfterCrash: bounds.restartAfterCrash
+  killAfter: bounds.killAfter ?? stopTimeout,
+  stopTimeout,
+  maxLaunchesPerTurn: bounds.maxLaunchesPerTurn ?? 1,
+  restartAfterCrash: bounds.restartAfterCrash ?? true
 })
-
-const preloaded = (world: World, one: Registration): World =>
-  apply(world, { _tag: "RegisterRequested", request: world.requests, registration: one, registrant: "Preload" }).world
 
 export const initial = (bounds: Bounds): World => {
   const empty: World = {
@@ -86,21 +106,34 @@ export const initial = (bounds: Bounds): World => {
     failedBirthsLeft: bounds.failedBirths,
     requests: 0
   }
-  const seated = (bounds.preload ?? []).reduce(preloaded, empty)
-  return apply(seated, { _tag: "PhaseReached", phase: "Startup", run: 0 }).world
+  const seated = (bounds.preload ?? []).reduce((world, registration) =>
+    apply(world, {
+      _tag: "RegisterRequested",
+      request: world.requests,
+      registration,
+      registrant: "Preload"
+    }, 0).world, empty)
+  return apply(seated, { _tag: "PhaseReached", phase: "Startup", run: 0 }, 0).world
 }
 
 const spawnError = new SpawnError({ reason: new ProcessNotStarted({ worker: "w", detail: "no more processes" }) })
 
-/** Everything that can happen next. `at` is when it is heard; only waking moves time. */
-export const facts = (
-  world: World,
-  bounds: Bounds
-): ReadonlyArray<{ readonly input: Machine.Input; readonly at: number }> => {
+export interface Fact {
+  readonly input: Machine.Input
+  /** When it is heard. */
+  readonly at: number
+}
+
+const woke: Machine.Input = { _tag: "Woke" }
+
+/** Everything that can happen next. Time moves when the machine is woken; in a late world with every fact. */
+export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   const { machine, now } = world
   if (machine.phase === "Halted") return []
   const inputs: Array<Machine.Input> = []
-  if (world.tenancies.length < bounds.registrations + (bounds.preload?.length ?? 0)) {
+  const left = bounds.registrations + (bounds.preload?.length ?? 0) - world.tenancies.length
+  // Where it will be refused it may be asked for without end.
+  if (left > 0 || machine.table.tenants >= bounds.slots) {
     for (const one of bounds.menu) {
       inputs.push({
         _tag: "RegisterRequested",
@@ -111,59 +144,82 @@ export const facts = (
     }
   }
   for (const { ref } of world.tenancies) inputs.push({ _tag: "TerminateRequested", ref })
-  if (machine.phase === "Startup") {
-    inputs.push({ _tag: "PhaseReached", phase: "Consistent", run: machine.startupRun })
-    inputs.push({ _tag: "StartupFailed", run: machine.startupRun, detail: "no" })
-  }
+  if (bounds.resource !== undefined) inputs.push({ _tag: "TerminateUsersRequested", resource: bounds.resource })
+  const run = machine.startupRun
+  // The consistent point may be reported again, and too late.
+  inputs.push({ _tag: "PhaseReached", phase: "Consistent", run })
   if (machine.phase === "Startup" || machine.phase === "Consistent") {
-    inputs.push({ _tag: "PhaseReached", phase: "Run", run: machine.startupRun })
+    inputs.push({ _tag: "PhaseReached", phase: "Run", run }, { _tag: "StartupFailed", run, detail: "no" })
   }
   // The word of a run of before a crash.
-  if (machine.startupRun > 0) inputs.push({ _tag: "PhaseReached", phase: "Run", run: machine.startupRun - 1 })
+  if (run > 0) {
+    inputs.push({ _tag: "PhaseReached", phase: "Run", run: run - 1 })
+    inputs.push({ _tag: "StartupFailed", run: run - 1, detail: "no" })
+  }
   inputs.push({ _tag: "ReloadRequested" })
   for (const mode of ["Smart", "Fast", "Immediate"] as const) inputs.push({ _tag: "ShutdownRequested", mode })
-  for (const child of world.children) inputs.push(...childFacts(world, child))
-  const heard = inputs.map((input) => ({ input, at: now }))
+  for (const child of world.children) childFacts(world, bounds, child, inputs)
+  if (bounds.ready === true) lateReports(world, inputs)
+  const heard = inputs.map((input): Fact => ({ input, at: now }))
   const wakeAt = Machine.nextWakeAt(machine)
-  if (wakeAt === undefined) return heard
-  // Woken in time, and too early.
-  return [...heard, { input: { _tag: "Woke" }, at: Math.max(now, wakeAt) }, { input: { _tag: "Woke" }, at: now }]
+  // Woken without having asked for it, or too early.
+  heard.push({ input: woke, at: now })
+  if (wakeAt !== undefined && wakeAt > now) {
+    heard.push({ input: woke, at: wakeAt })
+    if (bounds.late === true) { for (const input of inputs) heard.push({ input, at: wakeAt }) }
+  }
+  return heard
 }
 
-const childFacts = (world: World, child: Child): ReadonlyArray<Machine.Input> => {
+const childFacts = (world: World, bounds: Bounds, child: Child, inputs: Array<Machine.Input>): void => {
   const { ref } = child
   if (!child.born) {
-    const started: Machine.Input = { _tag: "ChildStarted", ref, pid: (ref.slot + 1) as Pid }
-    return world.failedBirthsLeft > 0 ? [started, { _tag: "ChildNotStarted", ref, error: spawnError }] : [started]
+    inputs.push({ _tag: "ChildStarted", ref, pid: (ref.slot + 1) as Pid })
+    if (world.failedBirthsLeft > 0 || child.abandoned) inputs.push({ _tag: "ChildNotStarted", ref, error: spawnError })
+    return
   }
-  const inputs: Array<Machine.Input> = []
-  if (!child.ready) inputs.push({ _tag: "ChildReady", ref })
-  if (child.registration.flags.includes("SharedMemory")) {
-    if (!child.attached) inputs.push({ _tag: "ChildAttached", ref })
-    else if (!child.detached) inputs.push({ _tag: "ChildDetached", ref })
+  if (bounds.ready === true) inputs.push({ _tag: "ChildReady", ref })
+  if (isAttached(child.registration)) {
+    inputs.push(child.joined ? { _tag: "ChildDetached", ref } : { _tag: "ChildAttached", ref })
   }
-  const ends: Array<ExitStatus> = [exited(0), exited(1)]
-  if (child.told.includes("SIGKILL")) ends.push(signaled("SIGKILL", { ordered: true }))
-  if (child.told.includes("SIGQUIT") || world.crashesLeft > 0) ends.push(exited(2))
-  if (world.crashesLeft > 0) ends.push(signaled("SIGSEGV"))
-  for (const status of ends) inputs.push({ _tag: "ChildExited", ref, status })
-  return inputs
+  const ends: Array<ExitStatus> = [exited(0), exited(1), exited(2), signaled("SIGSEGV")]
+  if (child.told === "SIGKILL") ends.push(signaled("SIGKILL", { ordered: true }))
+  for (const status of ends) {
+    if (world.crashesLeft > 0 || !isCrash(world, child, status)) inputs.push({ _tag: "ChildExited", ref, status })
+  }
 }
 
-const isCrash = (status: ExitStatus): boolean =>
-  (status._tag === "Exited" && status.code > 1) || (status._tag === "Signaled" && !status.ordered)
+/** What a child has said may arrive when its next life has been begun, or when it rests. */
+const lateReports = (world: World, inputs: Array<Machine.Input>): void => {
+  for (const { over, ref } of world.tenancies) {
+    if (over || world.children.some((child) => child.born && sameRef(child.ref, ref))) continue
+    inputs.push({ _tag: "ChildReady", ref }, { _tag: "ChildAttached", ref }, { _tag: "ChildDetached", ref })
+  }
+}
+
+/** Whether an exit calls for a recovery that is not yet under way. */
+export const isCrash = (world: World, child: Child, status: ExitStatus): boolean => {
+  if (!isAttached(child.registration) || world.machine.recovering || world.machine.shutdown === "Immediate") {
+    return false
+  }
+  if (status._tag === "Signaled") return !status.ordered
+  return child.joined || status._tag !== "Exited" || status.code > 1
+}
+
+export const uses = (tenancy: Tenancy, resource: string): boolean =>
+  tenancy.registration.resources?.includes(resource) === true
 
 /** One turn: the machine on a copy of its state, and the world's own account of the same facts and orders. */
 export const apply = (
   before: World,
   input: Machine.Input,
-  at = before.now
+  at: number
 ): { readonly world: World; readonly actions: ReadonlyArray<Machine.Action> } => {
   const machine = Machine.copy(before.machine)
   const actions = Machine.step(machine, input, at)
   let { children, crashesLeft, failedBirthsLeft, requests, tenancies } = before
-  const amend = (ref: SlotRef, change: Partial<Tenancy>) => {
-    tenancies = tenancies.map((one) => sameRef(one.ref, ref) ? { ...one, ...change } : one)
+  const amend = (ref: SlotRef, change: (one: Tenancy) => Partial<Tenancy>) => {
+    tenancies = tenancies.map((one) => sameRef(one.ref, ref) ? { ...one, ...change(one) } : one)
   }
   const change = (ref: SlotRef, change: Partial<Child>) => {
     children = children.map((one) => sameRef(one.ref, ref) ? { ...one, ...change } : one)
@@ -171,29 +227,34 @@ export const apply = (
   switch (input._tag) {
     case "ChildStarted":
       change(input.ref, { born: true })
-      amend(input.ref, { births: tenancies.find((one) => sameRef(one.ref, input.ref))!.births + 1 })
+      amend(input.ref, (one) => ({ births: one.births + 1 }))
       break
     case "ChildReady":
-      change(input.ref, { ready: true })
+      if (children.some((one) => one.born && sameRef(one.ref, input.ref))) change(input.ref, { ready: true })
       break
     case "ChildAttached":
-      change(input.ref, { attached: true })
-      break
     case "ChildDetached":
-      change(input.ref, { detached: true })
+      if (children.some((one) => one.born && sameRef(one.ref, input.ref))) {
+        change(input.ref, { joined: input._tag === "ChildAttached" })
+      }
       break
     case "TerminateRequested":
-      amend(input.ref, { terminated: true })
+      amend(input.ref, () => ({ terminated: true }))
       break
+    case "TerminateUsersRequested": {
+      const { resource } = input
+      tenancies = tenancies.map((one) => !one.over && uses(one, resource) ? { ...one, terminated: true } : one)
+      break
+    }
     case "ChildNotStarted":
     case "ChildExited": {
       const child = children.find((one) => sameRef(one.ref, input.ref))!
       children = children.filter((one) => one !== child)
-      if (input._tag === "ChildNotStarted") failedBirthsLeft--
-      if (input._tag === "ChildExited" && isCrash(input.status) && !child.told.includes("SIGQUIT")) crashesLeft--
+      if (input._tag === "ChildNotStarted") failedBirthsLeft -= child.abandoned ? 0 : 1
+      else if (isCrash(before, child, input.status)) crashesLeft--
       const { restart } = child.registration
       const done = input._tag === "ChildExited" && input.status._tag === "Exited" && input.status.code === 0
-      amend(input.ref, { notBefore: restart._tag === "After" && !done ? at + restart.delayMillis : at })
+      amend(input.ref, () => ({ notBefore: restart._tag === "After" && !done ? at + restart.delayMillis : at }))
       break
     }
     case "RegisterRequested":
@@ -218,25 +279,35 @@ export const apply = (
           ref: action.launch.ref,
           registration: action.launch.registration,
           born: false,
+          abandoned: false,
           ready: false,
-          attached: false,
-          detached: false,
-          told: []
+          joined: false,
+          told: undefined,
+          killBy: Number.POSITIVE_INFINITY
         }]
         break
       case "Signal": {
-        const child = children.find((one) => sameRef(one.ref, action.ref))
-        if (child !== undefined) change(action.ref, { told: [...child.told, action.signal] })
+        const { ref, signal } = action
+        const child = children.find((one) => sameRef(one.ref, ref))
+        if (child === undefined || signal === "SIGHUP") break
+        if (child.told !== undefined && !isHarsher(signal, child.told)) break
+        const { killAfter, stopTimeout } = machine.settings
+        const patience = signal === "SIGTERM" ? child.registration.stopTimeoutMillis ?? stopTimeout : killAfter
+        change(ref, {
+          told: signal,
+          killBy: signal === "SIGKILL" ? Number.POSITIVE_INFINITY : Math.min(child.killBy, at + patience)
+        })
         break
       }
+      case "AbandonBirth":
+        change(action.ref, { abandoned: true })
+        break
       case "Notify":
-        if (action.gone) amend(action.ref, { over: true })
+        if (action.gone) amend(action.ref, () => ({ over: true }))
         break
       case "Reinitialize":
         // Recovery forgives: everyone may start at once.
-        tenancies = tenancies.map((one) =>
-          one.registration.flags.includes("SharedMemory") ? { ...one, notBefore: at } : one
-        )
+        tenancies = tenancies.map((one) => isAttached(one.registration) ? { ...one, notBefore: at } : one)
         break
     }
   }
@@ -245,56 +316,47 @@ export const apply = (
 
 const healthyMillis = 60_000
 
-/** What makes two worlds the same: everything but the absolute time and the counters that decide nothing. */
-export const key = (world: World): string => {
+/**
+ * What makes two worlds the same. Left out is what decides nothing: the absolute
+ * time, how often something has happened, numbers that are only compared with
+ * each other (generations, runs, sequence), what the children themselves know
+ * (the table agrees with it, see L2 and L19), and past troubles when there can
+ * be no others.
+ */
+export const key = (world: World, bounds: Bounds): string => {
   const { machine, now } = world
+  const { table } = machine
   const since = (at: number | undefined) => at === undefined ? "" : at - now
-  const table = machine.table
-  const order = table.seats.filter((_) => _ !== undefined).toSorted((a, b) => a.sequence - b.sequence).map((_) =>
-    _.ref.slot
-  )
-  const seats = table.seats.map((tenant) => {
-    if (tenant === undefined) return "-"
-    const { life } = tenant
-    const own = life._tag === "Starting"
-      ? life.pending?.signal ?? ""
-      : life._tag === "Running"
-      ? `${life.ready}${life.joined}${life.told}${since(life.killAt)}`
-      : life._tag === "Resting"
-      ? since(life.dueAt)
-      : ""
-    return `${tenant.registration.name}/${tenant.ref.generation}/${life._tag}/${own}/${tenant.doomed}/${
-      tenant.lives > 0
-    }/${tenant.failedBirths}`
-  })
-  const recovered = machine.reinitializedAt === undefined
-    ? ""
-    : now - machine.reinitializedAt < healthyMillis
-    ? now - machine.reinitializedAt
-    : "old"
-  return [
-    machine.phase,
-    machine.startupRun,
-    machine.shutdown,
-    machine.stopping,
-    machine.recovering,
-    machine.abnormal,
-    since(machine.killAt),
-    since(machine.reinitializeAt),
-    recovered,
-    machine.crashCycles,
-    table.generations.join(),
-    seats.join(),
-    order.join(),
-    world.crashesLeft,
-    world.failedBirthsLeft,
-    world.children.map((_) => `${_.ref.slot}${_.born}${_.ready}${_.attached}${_.detached}${_.told}`).join(),
-    world.tenancies.map((_) => `${_.ref.slot}.${_.ref.generation}${_.over}${_.terminated}${Math.min(_.births, 2)}`)
-      .join()
-  ].join("|")
+  let text = `${machine.phase}${machine.startupRun > 0 ? 1 : 0}${machine.shutdown}${machine.stopping ? 1 : 0}${
+    machine.recovering ? 1 : 0
+  }${machine.abnormal === undefined ? 0 : 1},${since(machine.killAt)},${
+    since(machine.reinitializeAt)
+  },${world.tenancies.length},${world.crashesLeft},${world.failedBirthsLeft}`
+  if (world.crashesLeft > 0 && machine.reinitializedAt !== undefined) {
+    const ago = now - machine.reinitializedAt
+    if (ago < healthyMillis) text += `,${ago}/${machine.crashCycles}`
+  }
+  for (const tenant of inOrder(table)) {
+    const { life, ref } = tenant
+    const stale = world.tenancies.some((one) => one.over && one.ref.slot === ref.slot)
+    text += `|${bounds.exact === true ? ref.slot : ""}${tenant.registration.name}${stale ? 1 : 0}${
+      tenant.doomed ? 1 : 0
+    }${tenant.lives > 0 ? 1 : 0}${world.failedBirthsLeft > 0 ? tenant.failedBirths : ""}${life._tag}`
+    if (life._tag === "Starting") text += `${life.pending?.signal ?? ""}${since(life.killAt)}`
+    else if (life._tag === "Resting") text += life.dueAt - now
+    else if (life._tag === "Running") {
+      text += `${life.ready ? 1 : 0}${life.joined ? 1 : 0}${life.told ?? ""}${since(life.killAt)}`
+    }
+  }
+  return text
 }
 
-export const describe = (input: Machine.Input, at: number): string => {
+const inOrder = (table: SlotTable.SlotTable): ReadonlyArray<SlotTable.Tenant> => {
+  const seated = table.seats.filter((tenant) => tenant !== undefined)
+  return seated.length < 2 ? seated : seated.toSorted((self, that) => self.sequence - that.sequence)
+}
+
+export const describe = ({ at, input }: Fact): string => {
   const about = "ref" in input ? ` (${formatRef(input.ref)})` : ""
   const detail = input._tag === "RegisterRequested"
     ? ` ${input.registration.name}`

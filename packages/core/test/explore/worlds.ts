@@ -1,60 +1,149 @@
 /** The small worlds that are searched: which workers may be registered, and how much may go wrong. */
-import { registration } from "./world.ts"
+import { type Bounds, registration } from "./world.ts"
 
 const attached = { flags: ["SharedMemory"] } as const
 
 const kinds = {
   job: registration("job"),
-  service: registration("service", { restart: { _tag: "After", delayMillis: 1000, onSuccess: "Unregister" } }),
+  service: registration("service", { restart: { _tag: "After", delayMillis: 20_000, onSuccess: "Unregister" } }),
   phoenix: registration("phoenix", { restart: { _tag: "Never", onSuccess: "Restart" } }),
+  /** Comes back whatever happens, and may ignore SIGTERM for ever. */
+  eternal: registration("eternal", {
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Restart" },
+    startTime: "ConsistentState",
+    stopTimeoutMillis: Number.POSITIVE_INFINITY
+  }),
   attachedJob: registration("attachedJob", attached),
   attachedService: registration("attachedService", {
     ...attached,
     startTime: "PostmasterStart",
     restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" }
   }),
+  attachedRester: registration("attachedRester", {
+    ...attached,
+    restart: { _tag: "After", delayMillis: 20_000, onSuccess: "Unregister" },
+    resources: ["mail"],
+    stopTimeoutMillis: 10_000
+  }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" })
 }
 
-export const worlds = {
+/** Searched to their ends by the tests. */
+export const worlds: { readonly [name: string]: Bounds } = {
+  "two slots, three registrations of five kinds": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job, kinds.service, kinds.attachedJob, kinds.attachedService, kinds.parallel],
+    crashes: 1,
+    failedBirths: 0
+  },
   "a job and an attached service": {
+    killAfter: 10_000,
     slots: 2,
     registrations: 2,
     menu: [kinds.job, kinds.attachedService],
     crashes: 1,
-    failedBirths: 1,
-    restartAfterCrash: true
+    failedBirths: 1
   },
   "a service and an attached job": {
+    killAfter: 10_000,
     slots: 2,
     registrations: 2,
     menu: [kinds.service, kinds.attachedJob],
     crashes: 1,
-    failedBirths: 0,
-    restartAfterCrash: true
+    failedBirths: 0
   },
-  "one slot, two crashes": {
+  "attached workers that rest": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.attachedRester, kinds.attachedService],
+    crashes: 1,
+    failedBirths: 0,
+    resource: "mail"
+  },
+  "one slot, three crashes": {
+    killAfter: 10_000,
     slots: 1,
     registrations: 1,
     menu: [kinds.attachedService],
-    crashes: 2,
-    failedBirths: 1,
-    restartAfterCrash: true
+    crashes: 3,
+    failedBirths: 0
   },
-  "a phoenix and the parallel class": {
-    slots: 2,
+  "one slot, three failed births": {
+    slots: 1,
     registrations: 2,
+    menu: [kinds.attachedService, kinds.service, kinds.job],
+    crashes: 0,
+    failedBirths: 3
+  },
+  "phoenixes and the parallel class": {
+    slots: 2,
+    registrations: 3,
     menu: [kinds.phoenix, kinds.parallel],
-    crashes: 1,
-    failedBirths: 0,
-    restartAfterCrash: true
+    crashes: 0,
+    failedBirths: 0
   },
   "no restart after a crash": {
+    killAfter: 10_000,
     slots: 2,
     registrations: 2,
-    menu: [kinds.service, kinds.attachedService],
+    menu: [kinds.eternal, kinds.attachedService],
     crashes: 1,
     failedBirths: 0,
     restartAfterCrash: false
+  },
+  "preloads, two at a time": {
+    slots: 2,
+    registrations: 1,
+    preload: [kinds.attachedService, kinds.job],
+    menu: [kinds.parallel],
+    crashes: 1,
+    failedBirths: 0,
+    maxLaunchesPerTurn: 2
+  },
+  "every word a child can say, every slot by its number": {
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.service, kinds.attachedService],
+    crashes: 0,
+    failedBirths: 0,
+    ready: true,
+    exact: true
+  },
+  "everything is heard late": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.service, kinds.attachedRester],
+    crashes: 0,
+    failedBirths: 0,
+    late: true
+  }
+}
+
+/** For `npm run explore -- --full`: minutes, not seconds. */
+export const full: { readonly [name: string]: Bounds } = {
+  "three registrations of eight kinds": {
+    slots: 2,
+    registrations: 3,
+    menu: Object.values(kinds),
+    crashes: 1,
+    failedBirths: 1
+  },
+  "three slots": {
+    slots: 3,
+    registrations: 3,
+    menu: [kinds.service, kinds.attachedService, kinds.attachedJob],
+    crashes: 1,
+    failedBirths: 0,
+    maxLaunchesPerTurn: 2
+  },
+  "two crashes, two failed births": {
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.job, kinds.eternal, kinds.attachedRester, kinds.attachedService],
+    crashes: 2,
+    failedBirths: 2
   }
 }

@@ -1,0 +1,364 @@
+/**
+ * Generated histories. A history is a row of numbers, each of which picks one
+ * of the things that can happen next; so every part of a history is one, too,
+ * and a long one that fails can be cut short.
+ */
+import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
+import type { Registration } from "@effect-postmaster/core/Registration"
+import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
+import { assert } from "@effect/vitest"
+import * as Predicate from "effect/Predicate"
+import { isDeepStrictEqual } from "node:util"
+import * as Machine from "../src/internal/machine.ts"
+import * as SlotTable from "../src/internal/slotTable.ts"
+import * as Watch from "../src/internal/watch.ts"
+import * as World from "./explore/world.ts"
+import { attached, define } from "./machineHarness.ts"
+import { hasChild, Naive, nothing, type Outcome } from "./naive.ts"
+import { Onlooker } from "./onlooker.ts"
+
+export interface Choice {
+  readonly what: number
+  readonly who: number
+  readonly wait: number
+}
+
+export interface Story {
+  readonly settings: Machine.Settings
+  /** How often, in ten thousand, somebody wants to shut down or the startup effect fails. */
+  readonly shutdowns: number
+  readonly choices: ReadonlyArray<Choice>
+}
+
+/** Numbers from 0 up to 1, the same for the same seed. */
+export const random = (seed: number): () => number => {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+const pick = <A>(items: ReadonlyArray<A>, number: number): A => items[Math.floor(number * items.length)]!
+
+export const generate = (seed: number, length: number): Story => {
+  const next = random(seed)
+  return {
+    settings: {
+      maxWorkers: pick([1, 2, 4, 8, 30], next()),
+      classLimits: { parallel: pick([0, 1, 3], next()) },
+      killAfter: pick([0, 5_000, 7_000, Number.POSITIVE_INFINITY], next()),
+      stopTimeout: pick([3_000, 30_000, Number.POSITIVE_INFINITY], next()),
+      maxLaunchesPerTurn: pick([1, 2, 100], next()),
+      restartAfterCrash: next() < 0.8
+    },
+    shutdowns: pick([0, 5, 200], next()),
+    choices: Array.from({ length }, () => ({ what: next(), who: next(), wait: next() }))
+  }
+}
+
+const after = (delayMillis: number, onSuccess: "Unregister" | "Restart" = "Unregister") =>
+  ({ restart: { _tag: "After", delayMillis, onSuccess } }) as const
+
+const pool: ReadonlyArray<Registration> = [
+  define("job"),
+  define("earlyJob", { startTime: "PostmasterStart" }),
+  define("service", after(1_000)),
+  define("slowService", after(3_600_000)),
+  define("restless", { ...after(0, "Restart"), startTime: "ConsistentState" }),
+  define("phoenix", { restart: { _tag: "Never", onSuccess: "Restart" } }),
+  define("deaf", { ...after(20), stopTimeoutMillis: 50 }),
+  define("patient", { ...after(20), stopTimeoutMillis: Number.POSITIVE_INFINITY }),
+  define("parallel", { class: "parallel", type: "helper" }),
+  attached("attachedJob", { resources: ["mail"] }),
+  attached("attachedService", { ...after(2_000), startTime: "PostmasterStart" }),
+  attached("attachedSlow", { ...after(60_000), startTime: "ConsistentState", resources: ["mail", "news"] }),
+  attached("attachedPhoenix", { restart: { _tag: "Never", onSuccess: "Restart" }, class: "unlimited" }),
+  define("reader", { ...after(500), resources: ["news"] }),
+  define("wrongName", { type: "" }),
+  define("wrongFlags", { flags: ["DatabaseConnection"] }),
+  define("wrongInterval", after(-1)),
+  define("wrongParallel", { ...after(5), class: "parallel" })
+]
+
+const byName = new Map(pool.map((registration) => [registration.name, registration]))
+
+const spawnError = new SpawnError({ reason: new ProcessNotStarted({ worker: "w", detail: "no more processes" }) })
+
+const exits: ReadonlyArray<ExitStatus> = [
+  exited(0),
+  exited(0),
+  exited(1),
+  exited(1),
+  exited(2),
+  exited(127),
+  signaled("SIGSEGV"),
+  signaled("SIGKILL", { ordered: true }),
+  lost("garbage")
+]
+
+/** What a choice comes to in the present state of affairs. */
+const interpret = (naive: Naive, story: Story, choice: Choice, request: number): Machine.Input => {
+  const { who } = choice
+  if (naive.phase === "Init") {
+    if (who < 0.2) return { _tag: "PhaseReached", phase: "Startup", run: 0 }
+    return {
+      _tag: "RegisterRequested",
+      request,
+      registration: pick(pool, choice.what),
+      registrant: choice.what < 0.9 ? "Preload" : "Application"
+    }
+  }
+  // The first ten-thousandths are for what ends a history.
+  if (choice.what * 10_000 < story.shutdowns) {
+    if (who < 0.1) return { _tag: "StartupFailed", run: naive.run, detail: "no" }
+    return { _tag: "ShutdownRequested", mode: pick(["Smart", "Fast", "Immediate"], who) }
+  }
+  const what = Math.floor(((choice.what * 7919) % 1) * 100)
+  if (what < 18) {
+    const registrant = who < 0.02 ? "Preload" : "Application"
+    return { _tag: "RegisterRequested", request, registration: pick(pool, who), registrant }
+  }
+  if (what < 26) {
+    // Mostly of late, stale ones among them.
+    const handles = who < 0.1 ? naive.everyone : naive.everyone.slice(-2 * story.settings.maxWorkers)
+    return handles.length === 0 ? { _tag: "Woke" } : { _tag: "TerminateRequested", ref: pick(handles, who * 7 % 1).ref }
+  }
+  if (what < 27) return { _tag: "TerminateUsersRequested", resource: pick(["mail", "news", "none"], who) }
+  if (what < 28) return { _tag: "ReloadRequested" }
+  if (what < 40) {
+    const run = who < 0.1 && naive.run > 0 ? naive.run - 1 : naive.run
+    return { _tag: "PhaseReached", phase: pick(["Startup", "Consistent", "Run", "Run"], who * 3 % 1), run }
+  }
+  if (what < 52) return { _tag: "Woke" }
+  const children = naive.seated.filter(hasChild)
+  if (children.length === 0 || what < 54) {
+    const anyone = naive.everyone.slice(-3 * story.settings.maxWorkers)
+    if (anyone.length === 0) return { _tag: "Woke" }
+    // The word of somebody who is not there.
+    const { ref, state } = pick(anyone, who)
+    if (state === "Alive" || state === "Unborn") return { _tag: "Woke" }
+    return pick(
+      [
+        { _tag: "ChildReady", ref },
+        { _tag: "ChildAttached", ref },
+        { _tag: "ChildDetached", ref },
+        { _tag: "ChildExited", ref, status: exited(2) },
+        { _tag: "ChildStarted", ref, pid: 1 as Pid },
+        { _tag: "ChildNotStarted", ref, error: spawnError }
+      ],
+      who * 5 % 1
+    )
+  }
+  const child = pick(children, who)
+  const { ref } = child
+  const luck = (who * 1009) % 1
+  if (child.state === "Unborn") {
+    return luck < 0.2
+      ? { _tag: "ChildNotStarted", ref, error: spawnError }
+      : { _tag: "ChildStarted", ref, pid: (request * 100 + ref.slot + 1) as Pid }
+  }
+  if (what < 62 && !child.ready) return { _tag: "ChildReady", ref }
+  if (what < 74) return { _tag: child.joined ? "ChildDetached" : "ChildAttached", ref }
+  return { _tag: "ChildExited", ref, status: pick(exits, luck) }
+}
+
+/** Mostly at once, sometimes when the machine wants to be woken, a moment before, or much later. */
+const time = (naive: Naive, now: number, wait: number): number => {
+  if (wait < 0.5) return now
+  const wakeAt = naive.sleepUntil()
+  if (wait < 0.7 && wakeAt !== undefined) return Math.max(now, wakeAt)
+  if (wait < 0.75 && wakeAt !== undefined) return Math.max(now, wakeAt - 1)
+  return now + Math.floor(((wait * 1013) % 1) * (wait < 0.98 ? 500 : 90_000))
+}
+
+/** Chai's own comparison is slow, and its words are wanted only once. */
+export const same = (actual: unknown, expected: unknown, what: string): void => {
+  if (!isDeepStrictEqual(actual, expected)) assert.deepStrictEqual(actual, expected, what)
+}
+
+const keyOf = (ref: SlotRef): string => `${ref.slot}.${ref.generation}`
+
+/** One postmaster, three times: the machine, the naive one, and the one that an onlooker sees. */
+class Lineup {
+  readonly machine: Machine.State
+  readonly naive: Naive
+  private readonly onlooker: Onlooker
+  private readonly watches = new Map<string, Watch.Watch>()
+
+  constructor(settings: Machine.Settings) {
+    this.machine = Machine.make(settings)
+    this.naive = new Naive(settings)
+    this.onlooker = new Onlooker(settings.maxWorkers, byName)
+  }
+
+  hear(input: Machine.Input, now: number): ReadonlyArray<Machine.Action> {
+    const wanted = this.naive.hear(input, now)
+    const actions = Machine.step(this.machine, input, now)
+    same(this.perform(actions, now), wanted, "the orders")
+    assert.isUndefined(SlotTable.broken(this.machine.table))
+    same(
+      [this.machine.phase, this.machine.shutdown, this.machine.recovering],
+      [this.naive.phase, this.naive.shutdown, this.naive.recovering],
+      "phase, shutdown, recovering"
+    )
+    this.compareStatuses()
+    this.compareSnapshots(now)
+    this.compareSleep(now)
+    return actions
+  }
+
+  private perform(actions: ReadonlyArray<Machine.Action>, now: number): Outcome {
+    const seen = nothing()
+    for (const action of actions) {
+      switch (action._tag) {
+        case "Spawn":
+          seen.spawned.push(action.launch.ref)
+          break
+        case "Signal": {
+          const { ref, signal, target } = action
+          seen.signals.push({ ref, signal, target })
+          break
+        }
+        case "Reply":
+          assert.isFalse(this.watches.has(keyOf(action.ref)), "a reference was used twice")
+          this.watches.set(keyOf(action.ref), Watch.make("w", action.ref))
+          seen.answers.push({ request: action.request, answer: action.ref })
+          break
+        case "Reject":
+          seen.answers.push({ request: action.request, answer: action.reason._tag })
+          break
+        case "Notify": {
+          const watch = this.watches.get(keyOf(action.ref))
+          assert(watch !== undefined && !watch.gone, "somebody was told after the end")
+          Watch.update(watch, action.status, action.gone)
+          break
+        }
+        case "Halt":
+          seen.halts.push(action.abnormal)
+          break
+        case "Reinitialize":
+          seen.reruns.push(action.run)
+          break
+        case "AbandonBirth":
+          seen.abandoned.push(action.ref)
+          break
+        case "StopStartup":
+          seen.startupStops++
+          break
+        case "Publish":
+          this.onlooker.sees(action.event, now)
+          break
+      }
+    }
+    return seen
+  }
+
+  /** Every handle ever given, stale ones too. */
+  private compareStatuses(): void {
+    for (const worker of this.naive.everyone) {
+      const watch = this.watches.get(keyOf(worker.ref))!
+      const status = this.naive.statusOf(worker)
+      same([watch.gone, watch.status], [worker.state === "Gone", status], formatRef(worker.ref))
+    }
+  }
+
+  private compareSnapshots(now: number): void {
+    const { shutdown, ...table } = Machine.snapshot(this.machine, 0)
+    const { shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
+    same(seenTable, table, "the table as the events tell it")
+    // A postmaster that stops of its own accord does so without a request.
+    if (seen !== shutdown) same([shutdown, this.machine.abnormal !== undefined], ["Fast", true], "shutdown")
+  }
+
+  private compareSleep(now: number): void {
+    const at = Machine.nextWakeAt(this.machine)
+    const wanted = this.naive.sleepUntil()
+    if (at !== undefined && wanted !== undefined && at <= now && wanted <= now) return
+    assert.strictEqual(at, wanted, "when to wake")
+  }
+}
+
+export interface Told {
+  readonly facts: ReadonlyArray<World.Fact>
+  readonly orders: ReadonlyArray<ReadonlyArray<Machine.Action>>
+  readonly machine: Machine.State
+}
+
+/**
+ * Lives through a story, and compares after every turn. When a postmaster has
+ * halted the rest of the choices are for the next one; `each` gets them all.
+ */
+export const live = (story: Story, each: (told: Told) => void = () => {}, facts: Array<World.Fact> = []): void => {
+  let lineup = new Lineup(story.settings)
+  let orders: Array<ReadonlyArray<Machine.Action>> = []
+  let now = 0
+  let afterlife = 0
+  const end = (): void => {
+    each({ facts: [...facts], orders, machine: lineup.machine })
+    facts.length = 0
+    orders = []
+    lineup = new Lineup(story.settings)
+    now = 0
+    afterlife = 0
+  }
+  for (const [request, choice] of story.choices.entries()) {
+    now = time(lineup.naive, now, choice.wait)
+    const input = interpret(lineup.naive, story, choice, request)
+    facts.push({ input, at: now })
+    orders.push(lineup.hear(input, now))
+    if (lineup.machine.phase === "Halted" && ++afterlife > 5) end()
+  }
+  end()
+}
+
+const fails = (story: Story): boolean => {
+  try {
+    live(story)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** A search for planted faults has no use for a brief story. */
+const shrinkSeconds = Number(process.env["SHRINK_SECONDS"] ?? 5)
+
+/** Cuts pieces out of a failing story for as long as it still fails, and no longer than some seconds. */
+export const shrink = (story: Story, fails: (story: Story) => boolean, seconds = shrinkSeconds): Story => {
+  const until = performance.now() + seconds * 1000
+  let { choices } = story
+  for (let size = choices.length >> 1, before = choices.length; size > 0;) {
+    for (let start = 0; start < choices.length && performance.now() < until;) {
+      const rest = choices.toSpliced(start, size)
+      if (rest.length > 0 && fails({ ...story, choices: rest })) choices = rest
+      else start += size
+    }
+    if (size === 1 && choices.length < before) before = choices.length
+    else size >>= 1
+  }
+  return { ...story, choices }
+}
+
+/** Tells a failing story as briefly as possible. */
+export const explain = (seed: number, story: Story, error: unknown): string => {
+  const short = shrink(story, fails)
+  const facts: Array<World.Fact> = []
+  let why: unknown = error
+  try {
+    live(short, undefined, facts)
+  } catch (error) {
+    why = error
+  }
+  return [
+    `seed ${seed}, ${short.choices.length} of ${story.choices.length} choices, ${JSON.stringify(story.settings)}`,
+    ...facts.map(World.describe),
+    String(why),
+    Predicate.hasProperty(why, "actual") && Predicate.hasProperty(why, "expected")
+      ? JSON.stringify({ is: why.actual, wanted: why.expected })
+      : ""
+  ].join("\n  ")
+}

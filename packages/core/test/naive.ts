@@ -1,0 +1,400 @@
+/**
+ * The postmaster once more, written from the specification and for nothing but
+ * to be believed: one list of everyone ever registered, and a look at all of it
+ * for every question.
+ */
+import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
+import { notStarted } from "@effect-postmaster/core/ExitStatus"
+import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
+import { slotRef } from "@effect-postmaster/core/Identity"
+import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
+import type { Registration } from "@effect-postmaster/core/Registration"
+import { sanityCheck } from "@effect-postmaster/core/Registration"
+import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
+import type { Input, Settings } from "../src/internal/machine.ts"
+
+type Signal = "SIGTERM" | "SIGQUIT" | "SIGKILL" | "SIGHUP"
+type Target = "Process" | "Group"
+
+export interface Worker {
+  readonly ref: SlotRef
+  readonly registration: Registration
+  readonly dynamic: boolean
+  state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Down" | "Gone"
+  pid: Pid | undefined
+  /** When it may start again, while it rests. */
+  restUntil: number
+  everLived: boolean
+  failedBirths: number
+  terminated: boolean
+  ready: boolean
+  /** It has joined the shared state and has not left it. */
+  joined: boolean
+  /** What it has been sent to end it; while it is unborn, what it will be sent. */
+  asked: { readonly signal: Signal; readonly target: Target } | undefined
+  killAt: number | undefined
+  /** How its last life ended, or its last attempt at one. */
+  lastExit: ExitStatus | undefined
+  /** How its last life ended. */
+  lastDeath: ExitStatus | undefined
+}
+
+/** What a turn comes to, as far as others can see it. */
+export interface Outcome {
+  readonly spawned: Array<SlotRef>
+  readonly signals: Array<{ readonly ref: SlotRef; readonly signal: string; readonly target: string }>
+  readonly answers: Array<{ readonly request: number; readonly answer: SlotRef | string }>
+  readonly halts: Array<boolean>
+  readonly reruns: Array<number>
+  /** Births that are given up. */
+  readonly abandoned: Array<SlotRef>
+  /** How often the startup effect is told to stop. */
+  startupStops: number
+}
+
+const phases: ReadonlyArray<Phase> = ["Init", "Startup", "Consistent", "Run", "Waiting", "Halted"]
+const modes: ReadonlyArray<ShutdownMode> = ["Smart", "Fast", "Immediate"]
+const signals: ReadonlyArray<Signal> = ["SIGTERM", "SIGQUIT", "SIGKILL"]
+
+export const isAttached = (worker: Worker): boolean => worker.registration.flags.includes("SharedMemory")
+
+const isJob = ({ registration: { restart } }: Worker): boolean =>
+  restart._tag === "Never" && restart.onSuccess === "Unregister"
+
+export const hasChild = (worker: Worker): boolean => worker.state === "Unborn" || worker.state === "Alive"
+
+/** No pause, then 0.1 s, 0.2 s and so on up to 10 s. */
+const pause = (attempt: number): number => {
+  let millis = attempt === 0 ? 0 : 100
+  for (let doubled = 1; doubled < attempt; doubled++) millis = Math.min(10_000, millis * 2)
+  return millis
+}
+
+export const nothing = (): Outcome => ({
+  spawned: [],
+  signals: [],
+  answers: [],
+  halts: [],
+  reruns: [],
+  abandoned: [],
+  startupStops: 0
+})
+
+export class Naive {
+  readonly settings: Settings
+  readonly everyone: Array<Worker> = []
+  phase: Phase = "Init"
+  run = 0
+  shutdown: ShutdownMode | undefined
+  stopping = false
+  recovering = false
+  abnormal = false
+  killAt: number | undefined
+  anewAt: number | undefined
+  lastAnewAt: number | undefined
+  crashesInARow = 0
+  private now = 0
+  private outcome: Outcome = nothing()
+
+  constructor(settings: Settings) {
+    this.settings = settings
+  }
+
+  get seated(): ReadonlyArray<Worker> {
+    return this.everyone.filter((worker) => worker.state !== "Gone").toSorted((a, b) => a.ref.slot - b.ref.slot)
+  }
+
+  hear(input: Input, now: number): Outcome {
+    this.now = now
+    this.outcome = nothing()
+    this.listen(input)
+    if (this.phase !== "Halted") this.proceed()
+    this.start()
+    return this.outcome
+  }
+
+  statusOf(worker: Worker): WorkerStatus {
+    if (worker.state === "Alive") return { _tag: worker.ready ? "Ready" : "Started", pid: worker.pid! }
+    if (worker.state !== "Gone" && !worker.everLived) return { _tag: "NotYetStarted" }
+    // A birth that fails between two lives is no news to whoever holds the worker.
+    const lastExit = worker.state === "Gone" ? worker.lastExit : worker.lastDeath
+    return lastExit === undefined ? { _tag: "Stopped" } : { _tag: "Stopped", lastExit }
+  }
+
+  /** Until when there is nothing to do. */
+  sleepUntil(): number | undefined {
+    if (this.phase === "Halted") return undefined
+    if (this.next() !== undefined) return this.now
+    const times = [this.killAt, this.anewAt]
+    for (const worker of this.seated) {
+      times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt)
+    }
+    const known = times.filter((time) => time !== undefined)
+    return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  private listen(input: Input): void {
+    switch (input._tag) {
+      case "Woke":
+        return
+      case "PhaseReached": {
+        if (input.run !== this.run || phases.indexOf(input.phase) <= phases.indexOf(this.phase)) return
+        this.phase = input.phase
+        if (input.phase !== "Startup") this.recovering = false
+        return
+      }
+      case "StartupFailed": {
+        if (input.run !== this.run || phases.indexOf(this.phase) >= phases.indexOf("Run")) return
+        this.abnormal = true
+        if (this.shutdown !== "Immediate") this.shutdown = "Fast"
+        return
+      }
+      case "RegisterRequested": {
+        const answer = this.register(input.registration, input.registrant === "Application")
+        this.outcome.answers.push({ request: input.request, answer })
+        return
+      }
+      case "TerminateUsersRequested": {
+        for (const worker of this.seated) {
+          if (worker.registration.resources?.includes(input.resource) === true) this.terminate(worker)
+        }
+        return
+      }
+      case "ShutdownRequested": {
+        const already = this.shutdown === undefined ? -1 : modes.indexOf(this.shutdown)
+        if (this.phase === "Halted" || modes.indexOf(input.mode) <= already) return
+        this.shutdown = input.mode
+        if (input.mode !== "Immediate") return
+        this.losePatience()
+        if (this.stopping) this.askAll("SIGQUIT", () => true)
+        return
+      }
+      case "ReloadRequested": {
+        if (this.stopping) return
+        for (const { ref, state } of this.seated) {
+          if (state === "Alive") this.outcome.signals.push({ ref, signal: "SIGHUP", target: "Process" })
+        }
+        return
+      }
+    }
+    const worker = this.seated.find((one) =>
+      one.ref.slot === input.ref.slot && one.ref.generation === input.ref.generation
+    )
+    if (worker === undefined) return
+    if (input._tag === "TerminateRequested") return this.terminate(worker)
+    if (worker.state === "Unborn") {
+      if (input._tag === "ChildStarted") this.started(worker, input.pid)
+      if (input._tag === "ChildNotStarted") {
+        worker.failedBirths++
+        worker.lastExit = notStarted(input.error)
+        this.failed(worker, pause(worker.failedBirths))
+      }
+    } else if (worker.state === "Alive") {
+      if (input._tag === "ChildReady") worker.ready = true
+      if (input._tag === "ChildAttached") worker.joined = isAttached(worker)
+      if (input._tag === "ChildDetached") worker.joined = false
+      if (input._tag === "ChildExited") this.exited(worker, input.status)
+    }
+  }
+
+  private register(registration: Registration, dynamic: boolean): SlotRef | string {
+    if (dynamic ? this.phase === "Init" || this.phase === "Halted" : this.phase !== "Init") return "NotAccepting"
+    const mistake = sanityCheck(registration)
+    if (mistake !== undefined) return mistake._tag
+    const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
+    const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
+    if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
+    let slot = 0
+    while (this.seated.some((worker) => worker.ref.slot === slot)) slot++
+    if (slot >= this.settings.maxWorkers) return "SlotsExhausted"
+    const earlier = this.everyone.filter((worker) => worker.dynamic && worker.ref.slot === slot)
+    const ref = slotRef(slot, dynamic ? earlier.length + 1 : 0)
+    this.everyone.push({
+      ref,
+      registration,
+      dynamic,
+      state: this.phase === "Waiting" ? "Gone" : "Waiting",
+      pid: undefined,
+      restUntil: 0,
+      everLived: false,
+      failedBirths: 0,
+      terminated: false,
+      ready: false,
+      joined: false,
+      asked: undefined,
+      killAt: undefined,
+      lastExit: undefined,
+      lastDeath: undefined
+    })
+    return ref
+  }
+
+  private terminate(worker: Worker): void {
+    if (worker.terminated) return
+    worker.terminated = true
+    if (hasChild(worker)) this.ask(worker, "SIGTERM", "Process")
+    else worker.state = "Gone"
+  }
+
+  private started(worker: Worker, pid: Pid): void {
+    const { asked } = worker
+    worker.state = "Alive"
+    worker.pid = pid
+    worker.everLived = true
+    worker.failedBirths = 0
+    worker.asked = undefined
+    worker.killAt = undefined
+    if (asked !== undefined) this.ask(worker, asked.signal, asked.target)
+  }
+
+  private exited(worker: Worker, status: ExitStatus): void {
+    const ordered = status._tag === "Signaled" && status.ordered
+    const orderly = status._tag === "Exited" && status.code <= 1
+    const crashed = !ordered && isAttached(worker) && (worker.joined || !orderly)
+    worker.lastExit = status
+    worker.lastDeath = status
+    if (crashed) {
+      this.childless(worker, worker.terminated || this.stopping ? "Gone" : "Down")
+      if (!this.recovering && this.shutdown !== "Immediate") this.recover()
+    } else if (status._tag === "Exited" && status.code === 0) {
+      const again = worker.registration.restart.onSuccess === "Restart" && !worker.terminated && !this.stopping
+      this.childless(worker, again ? "Waiting" : "Gone")
+    } else this.failed(worker, 0)
+  }
+
+  private failed(worker: Worker, atLeast: number): void {
+    const { restart } = worker.registration
+    if (worker.terminated || this.stopping || restart._tag === "Never") return this.childless(worker, "Gone")
+    if (this.recovering && isAttached(worker)) return this.childless(worker, "Down")
+    const rest = Math.max(atLeast, restart.delayMillis)
+    worker.restUntil = this.now + rest
+    this.childless(worker, rest === 0 ? "Waiting" : "Resting")
+  }
+
+  private childless(worker: Worker, state: "Waiting" | "Resting" | "Down" | "Gone"): void {
+    worker.state = state
+    worker.pid = undefined
+    worker.ready = false
+    worker.joined = false
+    worker.asked = undefined
+    worker.killAt = undefined
+  }
+
+  /** The attached workers can no longer be trusted. */
+  private recover(): void {
+    this.recovering = true
+    this.leavePhase()
+    this.losePatience()
+    this.askAll("SIGQUIT", isAttached)
+  }
+
+  private leavePhase(): void {
+    if (phases.indexOf(this.phase) < phases.indexOf("Run")) this.outcome.startupStops++
+    this.phase = "Waiting"
+  }
+
+  /** How long SIGQUIT may be ignored, by whoever has heard it first. */
+  private losePatience(): void {
+    const { killAfter } = this.settings
+    if (killAfter !== Number.POSITIVE_INFINITY) this.killAt ??= this.now + killAfter
+  }
+
+  private askAll(signal: Signal, whom: (worker: Worker) => boolean): void {
+    for (const worker of this.seated) {
+      if (hasChild(worker) && whom(worker)) this.ask(worker, signal, "Group")
+    }
+  }
+
+  /** Each signal once, and never a gentler one afterwards; the unborn hear of it when they are born. */
+  private ask(worker: Worker, signal: Signal, target: Target): void {
+    if (worker.asked !== undefined && signals.indexOf(signal) <= signals.indexOf(worker.asked.signal)) return
+    worker.asked = { signal, target }
+    if (worker.state === "Alive") this.outcome.signals.push({ ref: worker.ref, signal, target })
+    else if (signal === "SIGKILL") this.outcome.abandoned.push(worker.ref)
+    const patience = worker.registration.stopTimeoutMillis ?? this.settings.stopTimeout
+    if (signal === "SIGTERM" && patience !== Number.POSITIVE_INFINITY) worker.killAt = this.now + patience
+  }
+
+  private proceed(): void {
+    if (this.shutdown !== undefined && !this.stopping) {
+      const mayFinish = this.shutdown === "Smart" && (this.phase === "Consistent" || this.phase === "Run")
+      if (!mayFinish || !this.seated.some(isJob)) this.stop()
+    }
+    if (this.phase === "Waiting" && !this.stopping) this.awaitGroup()
+    if (this.killAt !== undefined && this.killAt <= this.now) {
+      this.killAt = undefined
+      this.askAll("SIGKILL", (worker) => this.shutdown === "Immediate" || isAttached(worker))
+    }
+    // Whoever should have been gone first is killed first.
+    const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
+    for (const worker of overdue.toSorted((a, b) => a.killAt! - b.killAt!)) {
+      worker.killAt = undefined
+      this.ask(worker, "SIGKILL", "Group")
+    }
+    if (this.stopping && !this.seated.some(hasChild)) {
+      this.phase = "Halted"
+      this.outcome.halts.push(this.abnormal || this.recovering)
+    }
+  }
+
+  private stop(): void {
+    this.stopping = true
+    this.leavePhase()
+    this.anewAt = undefined
+    for (const worker of this.seated) if (!hasChild(worker)) worker.state = "Gone"
+    this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", () => true)
+  }
+
+  /** When the last of the crash group is gone, it is made anew, damped if that was a moment ago. */
+  private awaitGroup(): void {
+    if (this.seated.some((worker) => isAttached(worker) && hasChild(worker))) return
+    this.killAt = undefined
+    if (!this.settings.restartAfterCrash) {
+      this.abnormal = true
+      this.shutdown = "Fast"
+      return this.stop()
+    }
+    if (this.anewAt === undefined) {
+      const soon = this.lastAnewAt !== undefined && this.now < this.lastAnewAt + 60_000
+      this.crashesInARow = soon ? this.crashesInARow + 1 : 0
+      this.anewAt = this.now + pause(this.crashesInARow)
+    }
+    if (this.now < this.anewAt) return
+    this.anewAt = undefined
+    this.lastAnewAt = this.now
+    this.run++
+    for (const worker of this.seated.filter(isAttached)) {
+      worker.state = worker.registration.restart._tag === "Never" ? "Gone" : "Waiting"
+    }
+    this.phase = "Startup"
+    this.outcome.reruns.push(this.run)
+  }
+
+  private start(): void {
+    for (const worker of this.everyone) {
+      if (worker.state === "Resting" && worker.restUntil <= this.now) worker.state = "Waiting"
+    }
+    while (this.outcome.spawned.length < this.settings.maxLaunchesPerTurn) {
+      const worker = this.next()
+      if (worker === undefined) return
+      worker.state = "Unborn"
+      this.outcome.spawned.push(worker.ref)
+    }
+  }
+
+  /** Whose turn it is: of those who may start, whoever was registered first. */
+  private next(): Worker | undefined {
+    if (this.recovering || this.stopping) return undefined
+    return this.everyone.find((worker) => {
+      if (worker.state !== "Waiting") return false
+      switch (worker.registration.startTime) {
+        case "PostmasterStart":
+          return this.phase === "Startup" || this.phase === "Consistent" || this.phase === "Run"
+        case "ConsistentState":
+          return this.phase === "Consistent" || this.phase === "Run"
+        case "RecoveryFinished":
+          return this.phase === "Run"
+      }
+    })
+  }
+}

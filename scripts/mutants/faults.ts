@@ -1,0 +1,687 @@
+/**
+ * The planted faults: small mutations of what decides in `packages/core/src`,
+ * each of which a law or a test must notice.
+ */
+
+export interface Fault {
+  /** What goes wrong. */
+  readonly fault: string
+  /** In `packages/core/src`. */
+  readonly file: string
+  /** Occurs exactly once in the file. */
+  readonly find: string
+  readonly put: string
+  /** Whether the search, which knows nothing but the machine, can notice it. */
+  readonly searched: boolean
+  /** Who is asked after the search, in `packages/core/test`. */
+  readonly tests: ReadonlyArray<string>
+}
+
+type Planted = readonly [fault: string, find: string, put: string]
+
+const inMachine = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: true,
+    tests: ["machine", "properties"]
+  }))
+
+const inHandles = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["watch", "Postmaster"]
+  }))
+
+export const faults: ReadonlyArray<Fault> = [
+  ...inMachine("internal/machine.ts", [
+    [
+      "the word of an earlier startup run counts",
+      "if (run !== state.startupRun || !isBefore(state.phase, phase)) return",
+      "if (!isBefore(state.phase, phase)) return"
+    ],
+    [
+      "a phase is entered backwards",
+      "if (run !== state.startupRun || !isBefore(state.phase, phase)) return",
+      "if (run !== state.startupRun) return"
+    ],
+    [
+      "recovery goes on after the consistent point",
+      "if (phase !== \"Startup\") state.recovering = false",
+      "if (phase === \"Run\") state.recovering = false"
+    ],
+    [
+      "a failed startup effect stops nobody",
+      "if (overtakes(\"Fast\", state.shutdown)) state.shutdown = \"Fast\"",
+      ""
+    ],
+    [
+      "a mistaken registration is accepted",
+      "closed(state, registration, registrant) ?? sanityCheck(registration) ?? crowded",
+      "closed(state, registration, registrant) ?? crowded"
+    ],
+    [
+      "a full table or class refuses nobody",
+      "sanityCheck(registration) ?? crowded(state, registration)",
+      "sanityCheck(registration)"
+    ],
+    [
+      "preloads take a generation",
+      "dynamic: registrant !== \"Preload\"",
+      "dynamic: true"
+    ],
+    [
+      "whoever registers too late is never told that it will not start",
+      "if (state.phase === \"Waiting\") return release(turn, tenant, state.recovering ? \"Crash\" : \"ShuttingDown\")",
+      ""
+    ],
+    [
+      "one too many in a class",
+      "SlotTable.countOfClass(table, registration.class!) >= limit",
+      "SlotTable.countOfClass(table, registration.class!) > limit"
+    ],
+    [
+      "a terminated worker comes back",
+      "  tenant.doomed = true\n",
+      ""
+    ],
+    [
+      "a worker terminated between two lives keeps its slot",
+      "tell(turn, tenant, \"SIGTERM\", \"Process\")\n  else release(turn, tenant, \"Terminated\")",
+      "tell(turn, tenant, \"SIGTERM\", \"Process\")"
+    ],
+    [
+      "terminate reaches the whole process group",
+      "tell(turn, tenant, \"SIGTERM\", \"Process\")",
+      "tell(turn, tenant, \"SIGTERM\", \"Group\")"
+    ],
+    [
+      "whoever uses any resource is ended for any other",
+      "tenant.registration.resources?.includes(resource)",
+      "tenant.registration.resources !== undefined"
+    ],
+    [
+      "a gentler shutdown replaces a harsher one",
+      "state.phase === \"Halted\" || !overtakes(mode, state.shutdown)",
+      "state.phase === \"Halted\""
+    ],
+    [
+      "an immediate shutdown waits for the deaf for ever",
+      "  startPatience(turn)\n  // Whoever",
+      "  // Whoever"
+    ],
+    [
+      "an immediate shutdown does not overtake a fast one",
+      "if (state.stopping) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\")",
+      ""
+    ],
+    [
+      "reload reaches workers that have been told to stop",
+      "if (state.stopping || state.phase === \"Halted\") return",
+      "if (state.phase === \"Halted\") return"
+    ],
+    [
+      "what was decided during a birth is forgotten",
+      "if (before.pending !== undefined) tell(turn, tenant, before.pending.signal, before.pending.target)",
+      ""
+    ],
+    [
+      "failed births are not damped",
+      "afterFailure(turn, tenant, damping(tenant.failedBirths))",
+      "afterFailure(turn, tenant, 0)"
+    ],
+    [
+      "failed births are not counted",
+      "  tenant.failedBirths++\n",
+      ""
+    ],
+    [
+      "being ready is told twice",
+      "if (life._tag !== \"Running\" || life.ready) return",
+      "if (life._tag !== \"Running\") return"
+    ],
+    [
+      "each death of a crash is another crash",
+      "isCrash(tenant, judged) && !turn.state.recovering && ",
+      "isCrash(tenant, judged) && "
+    ],
+    [
+      "whoever dies of an immediate shutdown has crashed",
+      "!turn.state.recovering && turn.state.shutdown !== \"Immediate\"",
+      "!turn.state.recovering"
+    ],
+    [
+      "nobody is told of a stop between two lives",
+      "if (isPause(next)) notify(turn, tenant, WorkerStatus.stopped(status))",
+      ""
+    ],
+    [
+      "a kill on the postmaster's order is a crash",
+      "tenant.attached && life.joined && !killed",
+      "tenant.attached && life.joined"
+    ],
+    [
+      "the dead-man switch is ignored",
+      "return tenant.attached && life.joined && !killed ? \"Crashed\" : verdict(status)",
+      "return verdict(status)"
+    ],
+    [
+      "the crash of an isolated worker is everybody's",
+      "judged === \"Crashed\" && tenant.attached",
+      "judged === \"Crashed\""
+    ],
+    [
+      "a terminated worker that crashes survives it",
+      "return tenant.doomed ? \"Terminated\" : state.stopping ? \"ShuttingDown\" : \"Recovery\"",
+      "return state.stopping ? \"ShuttingDown\" : \"Recovery\""
+    ],
+    [
+      "a terminated worker starts again after success",
+      "onSuccess === \"Restart\" && !tenant.doomed && !state.stopping",
+      "onSuccess === \"Restart\" && !state.stopping"
+    ],
+    [
+      "success during a shutdown starts again",
+      "onSuccess === \"Restart\" && !tenant.doomed && !state.stopping",
+      "onSuccess === \"Restart\" && !tenant.doomed"
+    ],
+    [
+      "exit 1 is taken for success",
+      "if (judged !== \"Done\") return afterFailure(turn, tenant, 0)",
+      "if (judged === \"Crashed\") return afterFailure(turn, tenant, 0)"
+    ],
+    [
+      "a failure during a shutdown rests and keeps its slot",
+      "  if (turn.state.stopping) return \"ShuttingDown\"\n",
+      ""
+    ],
+    [
+      "a job starts again after a failure",
+      "  if (restart._tag === \"Never\") return \"NeverRestarts\"\n",
+      "  if (restart._tag === \"Never\") return atLeast\n"
+    ],
+    [
+      "an attached worker that fails during recovery sets a timer",
+      "  if (turn.state.recovering && tenant.attached) return \"Recovery\"\n",
+      ""
+    ],
+    [
+      "the restart interval is not kept",
+      "Math.max(restart.delayMillis, atLeast)",
+      "Math.min(restart.delayMillis, atLeast)"
+    ],
+    [
+      "after a crash the phase goes on",
+      "if (state.phase !== \"Waiting\") enter(turn, \"Waiting\")\n  tellAll",
+      "tellAll"
+    ],
+    [
+      "a crash takes the isolated workers with it",
+      "other.attached && SlotTable.hasChild(other)",
+      "SlotTable.hasChild(other)"
+    ],
+    [
+      "a crash is not followed by recovery",
+      "  state.recovering = true\n",
+      ""
+    ],
+    [
+      "whoever is deaf to SIGQUIT after a crash is waited for for ever",
+      "  startPatience(turn)\n  stopStartup(turn)\n",
+      "  stopStartup(turn)\n"
+    ],
+    [
+      "a crash during a smart shutdown is recovered from",
+      "state.shutdown !== \"Smart\" || state.phase === \"Waiting\" ||",
+      "state.shutdown !== \"Smart\" ||"
+    ],
+    [
+      "a smart shutdown waits for services",
+      "  state.table.jobs === 0\n",
+      "  state.table.tenants === 0\n"
+    ],
+    [
+      "a smart shutdown at the consistent point cuts jobs short",
+      "isBefore(state.phase, \"Consistent\") ||",
+      "isBefore(state.phase, \"Run\") ||"
+    ],
+    [
+      "the alarm for a recovery rings for ever during a shutdown",
+      "  state.stopping = true\n  state.reinitializeAt = undefined\n",
+      "  state.stopping = true\n"
+    ],
+    [
+      "holders of unstarted workers wait for ever at a shutdown",
+      "if (!SlotTable.hasChild(tenant)) release(turn, tenant, \"ShuttingDown\")",
+      ""
+    ],
+    [
+      "an immediate shutdown only asks",
+      "state.shutdown === \"Immediate\" ? \"SIGQUIT\" : \"SIGTERM\"",
+      "\"SIGTERM\""
+    ],
+    [
+      "recovery waits for isolated workers",
+      "if (state.table.attachedChildren > 0) return",
+      "if (state.table.children > 0) return"
+    ],
+    [
+      "recovery begins before the crash group has gone",
+      "if (state.table.attachedChildren > 0) return",
+      ""
+    ],
+    [
+      "the patience of one crash is left over for the next",
+      "  state.killAt = undefined\n  if (!state.settings.restartAfterCrash)",
+      "  if (!state.settings.restartAfterCrash)"
+    ],
+    [
+      "restartAfterCrash off is ignored",
+      "if (!state.settings.restartAfterCrash)",
+      "if (false)"
+    ],
+    [
+      "crash cycles are not damped",
+      "const recent = state.reinitializedAt !== undefined && now - state.reinitializedAt < healthyMillis",
+      "const recent = false"
+    ],
+    [
+      "old crashes are not forgiven",
+      "recent ? state.crashCycles + 1 : 0",
+      "state.crashCycles + 1"
+    ],
+    [
+      "the startup effect runs again under its old number",
+      "  state.startupRun++\n",
+      ""
+    ],
+    [
+      "recovery starts isolated workers a second time",
+      "    if (!tenant.attached) continue\n",
+      ""
+    ],
+    [
+      "recovery brings jobs back",
+      "if (tenant.registration.restart._tag === \"Never\") release(turn, tenant, \"Crash\")\n    else SlotTable",
+      "SlotTable"
+    ],
+    [
+      "recovery forgets the services",
+      "else SlotTable.toWaiting(state.table, tenant)\n  }\n  enter",
+      "}\n  enter"
+    ],
+    [
+      "the kill is issued for ever",
+      "    state.killAt = undefined\n    const everyone",
+      "    const everyone"
+    ],
+    [
+      "an immediate shutdown kills the attached only",
+      "(everyone || tenant.attached)",
+      "tenant.attached"
+    ],
+    [
+      "the kill comes a moment too late",
+      "now >= state.killAt",
+      "now > state.killAt"
+    ],
+    [
+      "a crash during a shutdown leaves no mark",
+      "const abnormal = state.recovering || state.abnormal !== undefined",
+      "const abnormal = state.abnormal !== undefined"
+    ],
+    [
+      "halts while isolated workers live",
+      "state.stopping && state.table.children === 0",
+      "state.stopping && state.table.attachedChildren === 0"
+    ],
+    [
+      "workers start during recovery",
+      "!state.recovering && !state.stopping",
+      "!state.stopping"
+    ],
+    [
+      "one launch too many in a turn",
+      "launched < state.settings.maxLaunchesPerTurn",
+      "launched <= state.settings.maxLaunchesPerTurn"
+    ],
+    [
+      "whoever rests is never woken",
+      "  SlotTable.wakeRested(state.table, now)\n",
+      ""
+    ],
+    [
+      "a rest that ends during recovery makes the machine spin",
+      "  SlotTable.wakeRested(state.table, now)\n  if (!mayLaunch(state)) return\n",
+      "  if (!mayLaunch(state)) return\n  SlotTable.wakeRested(state.table, now)\n"
+    ],
+    [
+      "launches come before the shutdown is seen",
+      "  advance(turn)\n  launch(turn)\n",
+      "  launch(turn)\n  advance(turn)\n"
+    ],
+    [
+      "a harsher order does not reach whoever is being born",
+      "if (life.pending !== undefined && !isHarsher(signal, life.pending.signal)) return",
+      "if (life.pending !== undefined) return"
+    ],
+    [
+      "whoever has been told is told again",
+      "if (life.told !== undefined && !isHarsher(signal, life.told)) return",
+      ""
+    ],
+    [
+      "SIGQUIT and SIGKILL set a stop timeout of their own",
+      "  if (signal !== \"SIGTERM\") return\n",
+      ""
+    ],
+    [
+      "a birth that does not end is waited for for ever",
+      "if (signal === \"SIGKILL\") turn.actions.push({ _tag: \"AbandonBirth\", ref: tenant.ref })",
+      ""
+    ],
+    [
+      "infinite patience is an alarm at the end of time",
+      "if (Number.isFinite(state.settings.killAfter)) ",
+      ""
+    ],
+    [
+      "patience begins anew with each harsher request",
+      "state.killAt ??= now + state.settings.killAfter",
+      "state.killAt = now + state.settings.killAfter"
+    ],
+    [
+      "a crash lets the startup effect go on",
+      "  startPatience(turn)\n  stopStartup(turn)\n",
+      "  startPatience(turn)\n"
+    ],
+    [
+      "a shutdown lets the startup effect go on",
+      "  state.reinitializeAt = undefined\n  stopStartup(turn)\n",
+      "  state.reinitializeAt = undefined\n"
+    ],
+    [
+      "a kill of nobody is announced",
+      "if (left > 0) publish",
+      "publish"
+    ],
+    [
+      "an infinite stop timeout is an alarm at the end of time",
+      "if (Number.isFinite(timeout)) ",
+      ""
+    ],
+    [
+      "a worker's own stop timeout is ignored",
+      "tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout",
+      "state.settings.stopTimeout"
+    ],
+    [
+      "nobody wakes the machine for a stop timeout",
+      "earliest(SlotTable.nextDeadlineAt(state.table), earliest(state.killAt, state.reinitializeAt))",
+      "earliest(state.killAt, state.reinitializeAt)"
+    ],
+    [
+      "nobody wakes the machine for a recovery",
+      "earliest(state.killAt, state.reinitializeAt)",
+      "state.killAt"
+    ],
+    [
+      "damping has no bound",
+      "const dampMaxMillis = 10_000",
+      "const dampMaxMillis = Number.POSITIVE_INFINITY"
+    ],
+    [
+      "the snapshot counts children for tenants",
+      "freeSlots: state.settings.maxWorkers - state.table.tenants",
+      "freeSlots: state.settings.maxWorkers - state.table.children"
+    ],
+    [
+      "the snapshot hides when a worker starts again",
+      "...(life._tag === \"Resting\" ? { nextStartAt: life.dueAt + epoch } : undefined),\n",
+      ""
+    ]
+  ]),
+  ...inMachine("internal/slotTable.ts", [
+    [
+      "a restored table forgets the deadlines of births",
+      "    if (\"killAt\" in life && life.killAt !== undefined) {\n      Heap",
+      "    if (life._tag === \"Running\" && life.killAt !== undefined) {\n      Heap"
+    ],
+    [
+      "freed slots are not taken again",
+      "Heap.pop(self.freed) ?? self.untouched++",
+      "self.untouched++"
+    ],
+    [
+      "the highest free slot is taken",
+      "Heap.make((self, that) => self < that, () => true)",
+      "Heap.make((self, that) => self > that, () => true)"
+    ],
+    [
+      "generations stand still",
+      "(options.dynamic ? 1 : 0)",
+      "0"
+    ],
+    [
+      "a free slot is lost",
+      "  Heap.push(self.freed, tenant.ref.slot)\n",
+      ""
+    ],
+    [
+      "jobs are not counted",
+      "  if (tenant.job) self.jobs += change\n",
+      ""
+    ],
+    [
+      "whoever goes is still counted",
+      "  count(self, tenant, -1)\n",
+      ""
+    ],
+    [
+      "dead attached children are still counted",
+      "  if (tenant.attached) self.attachedChildren--\n",
+      ""
+    ],
+    [
+      "children are counted out twice",
+      "  if (!hasChild(tenant)) return\n  self.children--",
+      "  self.children--"
+    ],
+    [
+      "old failed births are not forgiven",
+      "  tenant.failedBirths = 0\n",
+      ""
+    ],
+    [
+      "lives are not counted",
+      "  tenant.lives++\n",
+      ""
+    ],
+    [
+      "a stale handle reaches the next occupant",
+      "tenant !== undefined && tenant.ref.generation === ref.generation ? tenant : undefined",
+      "tenant"
+    ],
+    [
+      "of several start times the newest goes first",
+      "turn.tenant.sequence < next.tenant.sequence",
+      "turn.tenant.sequence > next.tenant.sequence"
+    ],
+    [
+      "the newest of a queue goes first",
+      "(self, that) => self.tenant.sequence < that.tenant.sequence,",
+      "(self, that) => self.tenant.sequence > that.tenant.sequence,"
+    ],
+    [
+      "whoever has left the queue is launched again",
+      "(self, that) => self.tenant.sequence < that.tenant.sequence,\n    (entry) => entry.tenant.life === entry.life",
+      "(self, that) => self.tenant.sequence < that.tenant.sequence,\n    () => true"
+    ],
+    [
+      "a rest is a moment too long",
+      "due.life.dueAt > now",
+      "due.life.dueAt >= now"
+    ],
+    [
+      "whoever was ended while it rested comes back",
+      "    (entry) => entry.tenant.life === entry.life\n  ),\n  deadlines",
+      "    () => true\n  ),\n  deadlines"
+    ],
+    [
+      "the deadline of a life rings in the next one",
+      "entry.tenant.life === entry.life && entry.life.killAt === entry.at",
+      "entry.life.killAt === entry.at"
+    ],
+    [
+      "a deadline that has passed stands for ever",
+      "  deadline.life.killAt = undefined\n",
+      ""
+    ],
+    [
+      "the snapshot hides who has been told to stop",
+      "tenant.life.told !== undefined ? \"Stopping\" : tenant.life.ready",
+      "tenant.life.ready"
+    ],
+    [
+      "a restored table has lost its free slots",
+      "  for (let slot = 0; slot < self.untouched; slot++) {\n    if (self.seats[slot] === undefined) Heap.push",
+      "  for (let slot = 0; slot < self.untouched; slot++) {\n    if (false) Heap.push"
+    ]
+  ]),
+  ...inMachine("internal/heap.ts", [
+    [
+      "the heap sinks past the lesser child",
+      "if (child + 1 < size && before(items[child + 1]!, items[child]!)) child++",
+      ""
+    ],
+    [
+      "the heap does not rise",
+      "    if (!before(entry, items[parent]!)) break\n",
+      "    break\n"
+    ],
+    [
+      "the heap does not sink",
+      "if (!before(items[child]!, entry)) break",
+      "break"
+    ],
+    [
+      "a swept heap is in disorder",
+      "for (let index = (items.length >> 1) - 1; index >= 0; index--) siftDown(self, index)",
+      ""
+    ],
+    [
+      "void entries pile up",
+      "if (self.items.length >= self.sweepAt) sweep(self)",
+      ""
+    ],
+    [
+      "the last of a heap never leaves",
+      "  if (self.items.length === 0) return\n",
+      ""
+    ]
+  ]),
+  ...inHandles("internal/watch.ts", [
+    [
+      "nobody hears of the end of a tenancy",
+      "  self.gone = gone\n",
+      ""
+    ],
+    [
+      "a handle never learns anything",
+      "  self.status = status\n",
+      ""
+    ],
+    [
+      "whoever waits is not told that the postmaster has died",
+      "  self.died = died\n  tell(self)",
+      "  self.died = died"
+    ],
+    [
+      "what is known already is not told",
+      "    if (look()) return\n    self.listeners.add(look)",
+      "    self.listeners.add(look)"
+    ],
+    [
+      "whoever waits hears nothing",
+      "    self.listeners.add(look)\n",
+      ""
+    ],
+    [
+      "a final status is forgotten when the postmaster dies",
+      "answer(self.status) ?? (self.died === undefined ? undefined : Effect.fail(self.died))",
+      "(self.died === undefined ? answer(self.status) : Effect.fail(self.died))"
+    ],
+    [
+      "the stream of statuses never ends",
+      "        else if (self.gone) Queue.endUnsafe(queue)\n",
+      ""
+    ],
+    [
+      "a started worker has no pid",
+      "status._tag === \"Started\" || status._tag === \"Ready\" ? status.pid",
+      "status._tag === \"Ready\" ? status.pid"
+    ],
+    [
+      "waitForShutdown misses a stop between two lives",
+      "status._tag === \"Stopped\" ? Effect.void : undefined",
+      "self.gone ? Effect.void : undefined"
+    ]
+  ]),
+  ...inMachine("ExitStatus.ts", [
+    [
+      "exit 2 is an ordinary failure",
+      "status.code === 0 ? \"Done\" : status.code === 1 ? \"Failed\" : \"Crashed\"",
+      "status.code === 0 ? \"Done\" : \"Failed\""
+    ],
+    [
+      "exit 1 is a crash",
+      "status.code === 0 ? \"Done\" : status.code === 1 ? \"Failed\" : \"Crashed\"",
+      "status.code === 0 ? \"Done\" : \"Crashed\""
+    ],
+    [
+      "a signal is an ordinary failure",
+      "return status.ordered ? \"Failed\" : \"Crashed\"",
+      "return \"Failed\""
+    ],
+    [
+      "whoever is lost has only failed",
+      "case \"Lost\":\n      return \"Crashed\"",
+      "case \"Lost\":\n      return \"Failed\""
+    ]
+  ]),
+  ...inMachine("Phase.ts", [
+    [
+      "workers start before their state is consistent",
+      "Startup: [\"PostmasterStart\"]",
+      "Startup: [\"PostmasterStart\", \"ConsistentState\"]"
+    ],
+    [
+      "early workers cannot start at the consistent point",
+      "Consistent: [\"PostmasterStart\", \"ConsistentState\"]",
+      "Consistent: [\"ConsistentState\"]"
+    ],
+    [
+      "a shutdown overtakes itself",
+      "severity[self] > severity[that]",
+      "severity[self] >= severity[that]"
+    ],
+    [
+      "a phase comes before itself",
+      "rank[self] < rank[that]",
+      "rank[self] <= rank[that]"
+    ]
+  ]),
+  ...inMachine("WorkerSignal.ts", [
+    [
+      "a signal is harsher than itself",
+      "severity[self] > severity[that]",
+      "severity[self] >= severity[that]"
+    ]
+  ])
+]
