@@ -52,6 +52,8 @@ const buffer = new Uint8Array(1024 * 1024)
 const hash = Effect.fnUntraced(
   function*(path: string, size: number) {
     const fs = yield* FileSystem.FileSystem
+    // Opening a pipe would wait for its writer.
+    if ((yield* fs.stat(path)).type !== "File") return "it is no longer a file"
     const file = yield* fs.open(path, { noFollow: true })
     const sha256 = createHash("sha256")
     let total = 0

@@ -128,6 +128,16 @@ const presenter = CliOutput.layerPresenter({
       : CliOutput.defaultPresenter.present(event)
 })
 
+// A terminal that closes ends the program as SIGTERM does, so that the temporary folder goes, too.
+for (const signal of ["SIGHUP", "SIGQUIT"]) process.once(signal, () => process.kill(process.pid, "SIGTERM"))
+// Nobody reads the progress: that is no reason to stop. The result is another matter.
+process.stderr.on("error", () => {})
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") return
+  process.exitCode = 1
+  process.stderr.write(`duplicates: the result could not be written: ${error.message}\n`)
+})
+
 Command.run(duplicates, { version: "0.1.0" }).pipe(
   // The presenter has said what is wrong with the command line.
   Effect.catchIf(

@@ -201,7 +201,7 @@ describe("the worker's own program", () => {
       yield* digest({ desk })
       assert.deepStrictEqual(yield* outcomes, [
         { _tag: "Unreadable", path: "vanished", problem: "ENOENT" },
-        { _tag: "Unreadable", path: "folder", problem: "EISDIR" },
+        { _tag: "Unreadable", path: "folder", problem: "it is no longer a file" },
         { _tag: "Unreadable", path: "replaced", problem: "ELOOP" },
         { _tag: "Unreadable", path: "grown", problem: "its size has changed" },
         { _tag: "Hashed", path: "good", size: 4, sha256: sha256("good") }

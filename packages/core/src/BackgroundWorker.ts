@@ -15,8 +15,8 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
 import type { StartTime } from "./Phase.ts"
-import { type Flag, type Registration, sanityCheck } from "./Registration.ts"
-import { InvalidArguments, RegistrationError } from "./RegistrationError.ts"
+import { type Flag, Registration, sanityCheck } from "./Registration.ts"
+import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
 
@@ -199,6 +199,13 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis })
   }
+  const problem = yield* Effect.flip(Effect.asVoid(decodeRegistration(registration))).pipe(
+    Effect.catch(() => Effect.undefined)
+  )
+  if (problem !== undefined) {
+    const detail = problem.message.replaceAll(/\s*\n\s*/g, " ")
+    return yield* new RegistrationError({ reason: new InvalidDefinition({ worker: String(self.name), detail }) })
+  }
   // Before the arguments, so that the checks keep PostgreSQL's order.
   const reason = sanityCheck(registration)
   if (reason !== undefined) return yield* new RegistrationError({ reason })
@@ -206,12 +213,18 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
     Schema.encodeUnknownEffect(Schema.toCodecJson(self.args))(args),
     (error) =>
       new RegistrationError({
-        reason: new InvalidArguments({ worker: self.name, value: show(args), detail: error.message })
+        reason: new InvalidArguments({
+          worker: self.name,
+          value: show(args),
+          detail: error.message.replaceAll(/\s*\n\s*/g, " ")
+        })
       })
   )
   // A copy: what the caller does with its own objects later must not reach the next life.
   return structuredClone({ ...registration, args: encoded })
 })
+
+const decodeRegistration = Schema.decodeUnknownEffect(Registration)
 
 const maxShown = 200
 
@@ -303,7 +316,7 @@ export const main: {
         Effect.mapError((error) =>
           new EntryError({
             kind: "ArgumentsNotDecoded",
-            message: `background worker "${worker.name}": arguments ${show(encoded)} do not decode: ${error.message}`
+            message: `arguments ${show(encoded)} do not decode: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`
           })
         )
       )

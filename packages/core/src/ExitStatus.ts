@@ -6,6 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
+import { format as formatValue } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { SpawnError } from "./SpawnError.ts"
@@ -65,7 +66,8 @@ export class EntryError extends Schema.TaggedError<EntryError>(
   "@effect-postmaster/core/ExitStatus/EntryError"
 )("EntryError", {
   kind: ExitErrorKind,
-  message: Schema.String
+  message: Schema.String,
+  details: Schema.optionalKey(Schema.String)
 }) {}
 
 /**
@@ -180,6 +182,7 @@ export const lost = (detail: string): ExitStatus => ({ _tag: "Lost", detail })
 export const notStarted = (error: SpawnError): ExitStatus => ({ _tag: "NotStarted", error })
 
 const describe = (error: unknown): string => {
+  if (Predicate.isString(error)) return error
   if (Predicate.isError(error)) {
     const text = error.message === "" ? error.name : error.message
     return Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" && !text.startsWith(error._tag)
@@ -187,7 +190,7 @@ const describe = (error: unknown): string => {
       : text
   }
   if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") return error._tag
-  return String(error)
+  return formatValue(error)
 }
 
 /**
@@ -223,7 +226,11 @@ export const fromExit = (exit: Exit.Exit<unknown, unknown>): ExitStatus => {
   return exited(
     1,
     failure.error instanceof EntryError
-      ? { kind: failure.error.kind, message: failure.error.message }
+      ? {
+        kind: failure.error.kind,
+        message: failure.error.message,
+        ...(failure.error.details === undefined ? undefined : { stack: failure.error.details })
+      }
       : errorOf("Failure", failure.error)
   )
 }

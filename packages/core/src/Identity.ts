@@ -20,13 +20,8 @@ export const maxNameBytes = 95
 
 const encoder = new TextEncoder()
 
-const printable = (text: string): boolean => {
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index)
-    if (code < 32 || code === 127) return false
-  }
-  return true
-}
+/** Controls, format characters such as bidirectional overrides, line separators, lone surrogates. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
 
 /**
  * Says what is wrong with a worker name, or `undefined` if nothing is.
@@ -41,10 +36,10 @@ const printable = (text: string): boolean => {
  * @since 0.1.0
  */
 export const nameProblem = (name: string): string | undefined => {
-  if (name.length === 0) return "it is empty"
+  if (name.trim() === "") return "it is empty"
   const bytes = encoder.encode(name).length
   if (bytes > maxNameBytes) return `it has ${bytes} bytes and may have at most ${maxNameBytes}`
-  if (!printable(name)) return "it contains control characters"
+  if (unprintable.test(name)) return "it contains control characters"
   return undefined
 }
 

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { ExitStatus, format, Verdict } from "./ExitStatus.ts"
+import { type ExitError, ExitStatus, format, Verdict } from "./ExitStatus.ts"
 import { Pid, SlotRef } from "./Identity.ts"
 import { Phase, ShutdownMode } from "./Phase.ts"
 import { SpawnError } from "./SpawnError.ts"
@@ -94,6 +94,9 @@ const warn = (message: string): LogLine => ({ level: "Warn", message })
 
 const again = (millis: number | undefined): string => millis === undefined ? "" : `; next start in ${millis} ms`
 
+const isStartFailure = ({ error }: { readonly error?: ExitError }): boolean =>
+  error !== undefined && error.kind !== "Failure" && error.kind !== "Defect" && error.kind !== "Interrupted"
+
 const shutdownWords: { readonly [K in ShutdownMode]: string } = {
   Smart: "received smart shutdown request",
   Fast: "received fast shutdown request",
@@ -144,7 +147,10 @@ export const logLine = (event: PostmasterEvent): LogLine => {
         again(event.nextStartInMillis)
       // Those who die of the postmaster's own SIGQUIT or SIGKILL are no news.
       const expected = event.verdict === "Done" || event.told === "SIGQUIT" || event.told === "SIGKILL"
-      return expected ? debug(message) : event.verdict === "Failed" ? info(message) : warn(message)
+      if (expected) return debug(message)
+      // A worker that cannot even begin is a mistake in the program.
+      if (event.status._tag === "Exited" && isStartFailure(event.status)) return warn(message)
+      return event.verdict === "Failed" ? info(message) : warn(message)
     }
     case "PhaseReached":
       return phaseLine(event.phase)

@@ -31,6 +31,24 @@ export class NotAccepting extends Schema.TaggedError<NotAccepting>(
 }
 
 /**
+ * The definition is not what its type says; only a caller without types can
+ * make one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidDefinition extends Schema.TaggedError<InvalidDefinition>(
+  "@effect-postmaster/core/RegistrationError/InvalidDefinition"
+)("InvalidDefinition", {
+  worker: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": invalid definition: ${this.detail}`
+  }
+}
+
+/**
  * The worker's name or type is empty, longer than 95 bytes, or not printable.
  *
  * @category errors
@@ -206,6 +224,7 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
  */
 export const RegistrationErrorReason = Schema.Union([
   NotAccepting,
+  InvalidDefinition,
   InvalidName,
   SharedMemoryRequired,
   DatabaseNotReady,
@@ -230,8 +249,8 @@ export type RegistrationErrorReason = typeof RegistrationErrorReason.Type
  * **Details**
  *
  * The checks run in PostgreSQL's order and the first that fails is the one
- * reported: `NotAccepting`, `InvalidName`, `SharedMemoryRequired`,
- * `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`,
+ * reported: `NotAccepting`, `InvalidDefinition`, `InvalidName`,
+ * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`,
  * `ClassLimitReached`, `SlotsExhausted` (`SanityCheckBackgroundWorker`, then
  * `RegisterDynamicBackgroundWorker`).
  *

@@ -15,6 +15,8 @@ import { type Entry, isAttached } from "./Registration.ts"
 import type { ChildReport, Launch } from "./Spawner.ts"
 import type { WorkerContext } from "./WorkerContext.ts"
 
+const firstLine = (text: string): string => text.split("\n", 1)[0]!
+
 /**
  * Imports an entry module and finds the `main` in it.
  *
@@ -36,9 +38,8 @@ export const load = Effect.fnUntraced(function*(
     catch: (cause) =>
       new EntryError({
         kind: "EntryNotLoaded",
-        message: `could not load ${entry.module}: ${
-          Predicate.isError(cause) ? cause.stack ?? cause.message : String(cause)
-        }`
+        message: `could not load ${entry.module}: ${firstLine(String(cause))}`,
+        ...(Predicate.isError(cause) && cause.stack !== undefined ? { details: cause.stack } : undefined)
       })
   })
   if (!Predicate.hasProperty(module, entry.export)) {

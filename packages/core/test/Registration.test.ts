@@ -12,6 +12,8 @@ describe("sanity checks", () => {
   const refused: ReadonlyArray<readonly [string, Registration.Registration, string, string]> = [
     ["an empty name", define(""), "InvalidName", "background worker \"\": invalid name \"\", it is empty"],
     ["a name of 96 bytes", define("ö".repeat(48)), "InvalidName", "it has 96 bytes and may have at most 95"],
+    ["a blank name", define("  "), "InvalidName", "it is empty"],
+    ["a name that turns the text around", define("a\u202eb"), "InvalidName", "it contains control characters"],
     [
       "a name with a line break",
       define("a\nb"),
@@ -116,6 +118,25 @@ describe("definitions", () => {
       const error = yield* Effect.flip(BackgroundWorker.toRegistration(worker, circular as never))
       assert.strictEqual(error.reason._tag, "InvalidArguments")
     }))
+
+  const untyped: ReadonlyArray<readonly [string, object]> = [
+    ["a start time that does not exist", { startTime: "Later" }],
+    ["flags that are none", { flags: "SharedMemory" }],
+    ["a flag that does not exist", { flags: ["Bogus"] }],
+    ["a class that is no text", { class: 7 }],
+    ["a delay that is no number", { restart: { _tag: "After", delayMillis: "7", onSuccess: "Unregister" } }]
+  ]
+  for (const [title, part] of untyped) {
+    it.effect(`a caller without types: ${title} is refused in one line`, () =>
+      Effect.gen(function*() {
+        const worker = { ...BackgroundWorker.make("w", { entry }), ...part } as BackgroundWorker.BackgroundWorker<
+          typeof Schema.Void
+        >
+        const error = yield* Effect.flip(BackgroundWorker.toRegistration(worker, undefined))
+        assert.strictEqual(error.reason._tag, "InvalidDefinition")
+        assert.match(error.message, /^background worker "w": invalid definition: [^\n]+$/)
+      }))
+  }
 
   it("a list of workers has a type", () => {
     const workers: ReadonlyArray<BackgroundWorker.Any> = [

@@ -41,8 +41,16 @@ export interface Options {
 /** The bootstrap lies beside this module and has its extension: it runs from the sources and from what is published. */
 const bootstrap = fileURLToPath(new URL(`./NodeWorkerMain${Path.extname(import.meta.filename)}`, import.meta.url))
 
+/** How many workers this process is in: 0 for an application, 1 for its worker. */
+const depthVariable = "EFFECT_POSTMASTER_DEPTH"
+const depth = Number(process.env[depthVariable] ?? 0)
+
+/** Nobody nests so deep on purpose. */
+const maxDepth = 4
+
 const environment = (added: Options["env"]): NodeJS.ProcessEnv => {
-  const { NODE_OPTIONS: options, ...rest } = { ...process.env, ...added }
+  const all: NodeJS.ProcessEnv = { ...process.env, ...added, [depthVariable]: String(depth + 1) }
+  const { NODE_OPTIONS: options, ...rest } = all
   return options === undefined ? rest : { ...rest, NODE_OPTIONS: inheritedNodeOptions(options) }
 }
 
@@ -60,6 +68,15 @@ const notStarted = (launch: Launch, cause: unknown): SpawnError =>
 /** The frame that carries the launch, made before there is a process, since it can be refused. */
 const launchFrame = Effect.fnUntraced(function*(launch: Launch): Effect.fn.Return<Uint8Array, SpawnError> {
   const { module } = launch.registration.entry
+  if (depth >= maxDepth) {
+    return yield* notSupported(
+      launch,
+      `this is a worker inside ${
+        depth - 1
+      } other workers; does ${module} start the application when a worker imports it? ` +
+        "Guard that with import.meta.main"
+    )
+  }
   if (!/^(?:file|data):/.test(module)) {
     return yield* notSupported(launch, `its entry ${module} is neither a file: nor a data: URL`)
   }

@@ -127,6 +127,12 @@ describe.concurrent("a program that", () => {
       status: ExitStatus.exited(1)
     },
     {
+      title: "hears a signal meant for the application before it listens was interrupted, and has not crashed",
+      bytes: Buffer.of(),
+      script: "kill -INT $$",
+      status: ExitStatus.exited(1, { kind: "Interrupted", message: "it was ended by SIGINT before it listened" })
+    },
+    {
       title: "says nothing at all is lost: its code may be anybody's",
       bytes: Buffer.of(),
       script: "exit 1",

@@ -92,6 +92,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const children = new Map<number, Child>()
     let lastRequest = 0
     let closed = false
+    let dead = false
     /** The present or last run of the startup effect, and the last one that was stopped on order. */
     let startupFiber: Fiber.Fiber<void> | undefined
     let stoppedRun = -1
@@ -104,7 +105,11 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const tell = (input: Machine.Input): void => {
       if (!closed) Queue.offerUnsafe(mailbox, input)
     }
-    const snapshot = (): PostmasterSnapshot => Machine.snapshot(state, epoch)
+    const snapshot = (): PostmasterSnapshot => {
+      const seen = Machine.snapshot(state, epoch)
+      // A loop that has died has taken everybody along.
+      return dead ? { ...seen, phase: "Halted", freeSlots: seen.maxWorkers, workers: [] } : seen
+    }
 
     /** One life: reports its birth, what it says and its death, in this order, and decides nothing. */
     const live = Effect.fnUntraced(function*(launch: Launch, birth: Birth) {
@@ -296,10 +301,14 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     // A defect in the loop must not leave anybody waiting, nor any child alive.
     const guarded = Effect.onExit(main, (exit) => {
       if (Exit.isSuccess(exit)) return Effect.void
+      dead = true
       conclude(new PostmasterDied({ detail: Cause.pretty(exit.cause) }))
-      return Scope.close(childScope, Exit.void)
+      return Effect.andThen(
+        Scope.close(childScope, Exit.void),
+        Cause.hasInterruptsOnly(exit.cause) ? Effect.void : Effect.logFatal("the postmaster died", exit.cause)
+      )
     })
-    yield* Effect.forkIn(Effect.ignoreCause(guarded, { log: true }), scope, { startImmediately: true })
+    yield* Effect.forkIn(Effect.ignoreCause(guarded), scope, { startImmediately: true })
 
     return {
       register: (registration, registrant) =>

@@ -22,6 +22,8 @@ export interface Watch {
   /** The tenancy is over; the status is its last. */
   gone: boolean
   died: PostmasterDied | undefined
+  /** Its end was not seen, because the postmaster died before. */
+  lost: boolean
   readonly listeners: Set<() => void>
 }
 
@@ -31,6 +33,7 @@ export const make = (name: string, ref: SlotRef): Watch => ({
   status: WorkerStatus.notYetStarted,
   gone: false,
   died: undefined,
+  lost: false,
   listeners: new Set()
 })
 
@@ -47,6 +50,9 @@ export const tell = (self: Watch): void => {
 /** Ends every wait: nothing more can be known. */
 export const die = (self: Watch, died: PostmasterDied): void => {
   self.died = died
+  self.lost = self.status._tag !== "Stopped"
+  // No process outlives its postmaster.
+  if (self.lost) self.status = WorkerStatus.stopped()
   tell(self)
 }
 
@@ -57,8 +63,9 @@ const until = <A, E>(
 ): Effect.Effect<A, E | PostmasterDied> =>
   Effect.callback<A, E | PostmasterDied>((resume) => {
     const look = (): boolean => {
-      // A status that is final stays true even when the postmaster has died since.
-      const found = answer(self.status) ?? (self.died === undefined ? undefined : Effect.fail(self.died))
+      // What was true before the postmaster died stays true; of who was running then, nothing is known.
+      const known = self.lost ? undefined : answer(self.status)
+      const found = known ?? (self.died === undefined ? undefined : Effect.fail(self.died))
       if (found === undefined) return false
       self.listeners.delete(look)
       resume(found)

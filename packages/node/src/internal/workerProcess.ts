@@ -49,6 +49,8 @@ const endPatienceMillis = 10_000
  */
 const deafPatienceMillis = 5_000
 
+const politeSignals: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+
 const signalFrame = (signal: WorkerSignal): Uint8Array => encodeToWorker({ _tag: "Signal", signal })
 
 const frames: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: Uint8Array } = {
@@ -231,6 +233,10 @@ export const makeWorkerProcess = (
     if (violation !== undefined) return ExitStatus.lost(violation)
     // Whoever has said how it leaves has left: a signal that meets it on its way out changes nothing.
     if (signal !== null && lastCode !== undefined) return ExitStatus.exited(lastCode, lastWords)
+    // Between its fork and its own session a child still hears what is meant for the application.
+    if (signal !== null && !ordered.has(signal) && !said.has("Listening") && politeSignals.has(signal)) {
+      return ExitStatus.exited(1, { kind: "Interrupted", message: `it was ended by ${signal} before it listened` })
+    }
     if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
     if (code === null) return ExitStatus.lost("left neither an exit code nor a signal")
     // Codes are not believed alone: one that never listened may be Node's own, one that broke off meant to say more.
