@@ -599,8 +599,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever waits is not told that the postmaster has died",
-      "  self.died = died\n  tell(self)",
-      "  self.died = died"
+      "WorkerStatus.stopped()\n  tell(self)",
+      "WorkerStatus.stopped()"
+    ],
+    [
+      "of whoever was running when the postmaster died it is said that it has stopped",
+      "const known = self.lost ? undefined : answer(self.status)",
+      "const known = answer(self.status)"
     ],
     [
       "what is known already is not told",
@@ -614,8 +619,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a final status is forgotten when the postmaster dies",
-      "answer(self.status) ?? (self.died === undefined ? undefined : Effect.fail(self.died))",
-      "(self.died === undefined ? answer(self.status) : Effect.fail(self.died))"
+      "self.lost ? undefined",
+      "self.died !== undefined ? undefined"
     ],
     [
       "the stream of statuses never ends",

@@ -40,6 +40,15 @@ describe("what a handle watches", () => {
       assert.strictEqual(watch.listeners.size, 0)
     }))
 
+  it.effect("whoever was running when the postmaster died is not said to run, nor to have stopped by itself", () =>
+    Effect.gen(function*() {
+      const { handle, hears, watch, waits } = setup()
+      hears(WorkerStatus.ready(pid))
+      Watch.die(watch, died)
+      assert.deepStrictEqual([(yield* handle.status)._tag, (yield* handle.pid)._tag], ["Stopped", "None"])
+      for (const wait of Object.values(waits)) assert.strictEqual(yield* Effect.flip(wait), died)
+    }))
+
   it.effect("a status that is final stays true when the postmaster has died since", () =>
     Effect.gen(function*() {
       const { handle, hears, watch } = setup()
