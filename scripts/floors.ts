@@ -47,11 +47,10 @@ const plans: Record<string, Plan> = {
         "testing/TestSpawner"
       ],
       ["internal/machine"],
-      ["internal/checkpoint"],
+      ["internal/checkpoint", "internal/onlook"],
       ["Recording", "internal/recorder"],
       ["internal/loop"],
       ["Postmaster"],
-      ["PostmasterRpcs", "PostmasterMetrics"],
       ["testing/TestPostmaster"]
     ],
     packages: [deep.effect],

@@ -435,7 +435,9 @@ export const faults: ReadonlyArray<Fault> = [
       "damping has no bound",
       "const dampMaxMillis = 10_000",
       "const dampMaxMillis = Number.POSITIVE_INFINITY"
-    ],
+    ]
+  ]),
+  ...inMachine("internal/onlook.ts", [
     [
       "the snapshot counts children for tenants",
       "freeSlots: state.settings.maxWorkers - state.table.tenants",

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Checkpoint from "./internal/checkpoint.ts"
 import { Input } from "./internal/input.ts"
 import * as Machine from "./internal/machine.ts"
+import * as Onlook from "./internal/onlook.ts"
 import type { PostmasterEvent } from "./PostmasterEvent.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
 
@@ -101,7 +102,7 @@ export const replay = (recording: Recording): ReadonlyArray<Turn> => {
       heard,
       orders: actions.map((action) => action._tag),
       events: actions.flatMap((action) => action._tag === "Publish" ? [action.event] : []),
-      snapshot: Machine.snapshot(state, 0)
+      snapshot: Onlook.snapshot(state, 0)
     }
   })
 }

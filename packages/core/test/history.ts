@@ -11,6 +11,7 @@ import { assert } from "@effect/vitest"
 import * as Predicate from "effect/Predicate"
 import { isDeepStrictEqual } from "node:util"
 import * as Machine from "../src/internal/machine.ts"
+import * as Onlook from "../src/internal/onlook.ts"
 import * as SlotTable from "../src/internal/slotTable.ts"
 import * as Watch from "../src/internal/watch.ts"
 import * as World from "./explore/world.ts"
@@ -267,7 +268,7 @@ class Lineup {
   }
 
   private compareSnapshots(now: number): void {
-    const { shutdown, ...table } = Machine.snapshot(this.machine, 0)
+    const { shutdown, ...table } = Onlook.snapshot(this.machine, 0)
     const { shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
     same(seenTable, table, "the table as the events tell it")
     // A postmaster that stops of its own accord does so without a request.

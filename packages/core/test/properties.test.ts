@@ -4,6 +4,7 @@ import * as Schema from "effect/Schema"
 import * as Checkpoint from "../src/internal/checkpoint.ts"
 import * as Heap from "../src/internal/heap.ts"
 import * as Machine from "../src/internal/machine.ts"
+import * as Onlook from "../src/internal/onlook.ts"
 import * as History from "./history.ts"
 
 const seeds = 20
@@ -41,8 +42,8 @@ const replay = ({ settings }: History.Story, { facts, machine, orders }: History
     if (index === half) checkpoint = Checkpoint.save(again)
     History.same(Machine.step(again, input, at), orders[index], "the orders of the replay")
   }
-  const last = Machine.snapshot(machine, 0)
-  assert.deepStrictEqual(Machine.snapshot(again, 0), last)
+  const last = Onlook.snapshot(machine, 0)
+  assert.deepStrictEqual(Onlook.snapshot(again, 0), last)
 
   const codec = Schema.toCodecJson(Recording.Recording)
   const written = JSON.stringify(Schema.encodeUnknownSync(codec)({ settings, checkpoint, heard: facts.slice(half) }))

@@ -40,6 +40,7 @@ import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.t
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import * as Hub from "./hub.ts"
 import * as Machine from "./machine.ts"
+import * as Onlook from "./onlook.ts"
 import * as Recorder from "./recorder.ts"
 import * as Watch from "./watch.ts"
 
@@ -106,7 +107,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       if (!closed) Queue.offerUnsafe(mailbox, input)
     }
     const snapshot = (): PostmasterSnapshot => {
-      const seen = Machine.snapshot(state, epoch)
+      const seen = Onlook.snapshot(state, epoch)
       // A loop that has died has taken everybody along.
       return dead ? { ...seen, phase: "Halted", freeSlots: seen.maxWorkers, workers: [] } : seen
     }

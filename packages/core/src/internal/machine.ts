@@ -35,7 +35,6 @@ import {
   type RegistrationErrorReason,
   SlotsExhausted
 } from "../RegistrationError.ts"
-import type { PostmasterSnapshot, WorkerSnapshot } from "../Snapshot.ts"
 import type { Launch } from "../Spawner.ts"
 import type { SpawnError } from "../SpawnError.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
@@ -602,38 +601,5 @@ const stopStartup = (turn: Turn): void => {
 const tellAll = (turn: Turn, concerned: (tenant: SlotTable.Tenant) => boolean, signal: WorkerSignal): void => {
   for (const tenant of SlotTable.tenants(turn.state.table)) {
     if (concerned(tenant)) tell(turn, tenant, signal, "Group")
-  }
-}
-
-// ---------------------------------------------------------------------------
-// what onlookers see
-// ---------------------------------------------------------------------------
-
-/** The table for onlookers; `epoch` is what to add to the machine's time to get milliseconds since the epoch. */
-export const snapshot = (state: State, epoch: number): PostmasterSnapshot => ({
-  phase: state.phase,
-  ...(state.shutdown === undefined ? undefined : { shutdown: state.shutdown }),
-  recovering: state.recovering,
-  ...(state.reinitializeAt === undefined ? undefined : { reinitializeAt: state.reinitializeAt + epoch }),
-  maxWorkers: state.settings.maxWorkers,
-  freeSlots: state.settings.maxWorkers - state.table.tenants,
-  workers: SlotTable.tenants(state.table).map((tenant) => workerSnapshot(tenant, epoch))
-})
-
-const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
-  const { life, registration } = tenant
-  return {
-    ref: tenant.ref,
-    name: registration.name,
-    type: registration.type,
-    ...(registration.class === undefined ? undefined : { class: registration.class }),
-    attached: tenant.attached,
-    startTime: registration.startTime,
-    state: SlotTable.stateOf(tenant),
-    restarts: Math.max(0, tenant.lives - 1),
-    registeredAt: tenant.registeredAt + epoch,
-    ...(life._tag === "Running" ? { pid: life.pid, startedAt: life.startedAt + epoch } : undefined),
-    ...(life._tag === "Resting" ? { nextStartAt: life.dueAt + epoch } : undefined),
-    ...(tenant.lastExit === undefined ? undefined : { lastExit: tenant.lastExit })
   }
 }
