@@ -199,13 +199,11 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis })
   }
-  const problem = yield* Effect.flip(Effect.asVoid(decodeRegistration(registration))).pipe(
-    Effect.catch(() => Effect.undefined)
+  yield* Effect.mapError(
+    decodeRegistration(registration),
+    (error) =>
+      new RegistrationError({ reason: new InvalidDefinition({ worker: String(self.name), detail: oneLine(error) }) })
   )
-  if (problem !== undefined) {
-    const detail = problem.message.replaceAll(/\s*\n\s*/g, " ")
-    return yield* new RegistrationError({ reason: new InvalidDefinition({ worker: String(self.name), detail }) })
-  }
   // Before the arguments, so that the checks keep PostgreSQL's order.
   const reason = sanityCheck(registration)
   if (reason !== undefined) return yield* new RegistrationError({ reason })
@@ -213,16 +211,15 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
     Schema.encodeUnknownEffect(Schema.toCodecJson(self.args))(args),
     (error) =>
       new RegistrationError({
-        reason: new InvalidArguments({
-          worker: self.name,
-          value: show(args),
-          detail: error.message.replaceAll(/\s*\n\s*/g, " ")
-        })
+        reason: new InvalidArguments({ worker: self.name, value: show(args), detail: oneLine(error) })
       })
   )
   // A copy: what the caller does with its own objects later must not reach the next life.
   return structuredClone({ ...registration, args: encoded })
 })
+
+/** What is wrong, in the one line a message has. */
+const oneLine = (error: Schema.SchemaError): string => error.message.replaceAll(/\s*\n\s*/g, " ")
 
 const decodeRegistration = Schema.decodeUnknownEffect(Registration)
 
@@ -316,7 +313,7 @@ export const main: {
         Effect.mapError((error) =>
           new EntryError({
             kind: "ArgumentsNotDecoded",
-            message: `arguments ${show(encoded)} do not decode: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`
+            message: `arguments ${show(encoded)} do not decode: ${oneLine(error)}`
           })
         )
       )

@@ -11,23 +11,10 @@
 /** Flags left out, by the way they begin. */
 const families = ["--inspect", "--debug-port", "--watch", "--test", "--cpu-prof", "--heap-prof", "--build-snapshot"]
 
-/** Flags left out, by their whole name. The last one would make a worker deaf to SIGUSR1. */
-const names = new Set([
-  "-e",
-  "--eval",
-  "-p",
-  "-pe",
-  "--print",
-  "--input-type",
-  "-i",
-  "--interactive",
-  "-c",
-  "--check",
-  "--run",
-  "--disable-sigusr1"
-])
+/** Flags left out that stand alone. The last one would make a worker deaf to SIGUSR1. */
+const bare = new Set(["-i", "--interactive", "-c", "--check", "--disable-sigusr1"])
 
-/** Of the flags left out, those whose value may be an argument of its own. */
+/** Flags left out whose value may be an argument of its own. */
 const valued = new Set([
   "-e",
   "--eval",
@@ -73,7 +60,8 @@ const nameOf = (flag: string): string => {
 
 const isOwn = (flag: string): boolean => {
   const name = nameOf(flag)
-  return names.has(name) || families.some((family) => name === family || name.startsWith(`${family}-`))
+  return bare.has(name) || valued.has(name) ||
+    families.some((family) => name === family || name.startsWith(`${family}-`))
 }
 
 /** Filters arguments as `process.execArgv` has them: a value may follow its flag as an argument of its own. */
