@@ -3,6 +3,17 @@ import { defineConfig } from "vitest/config"
 /** Tests run from source, and so does every process and thread that they start. */
 const condition = "@effect-postmaster/source"
 
+/** The same tests of real workers, which are borne in another way. */
+const births = (birth: string, files: ReadonlyArray<string>) => ({
+  extends: true as const,
+  test: {
+    name: `node: ${birth}`,
+    root: "packages/node",
+    include: files.map((name) => `test/${name}.test.ts`),
+    env: { POSTMASTER_TEST_BIRTH: birth, NODE_OPTIONS: `--conditions=${condition}` }
+  }
+})
+
 const project = (name: string, root: string, include: string) => ({
   extends: true as const,
   test: { name, root, include: [include] }
@@ -17,6 +28,8 @@ export default defineConfig({
     projects: [
       project("core", "packages/core", "test/**/*.test.ts"),
       project("node", "packages/node", "test/**/*.test.ts"),
+      births("spare", ["NodeSpawner", "Postmaster", "spawners"]),
+      births("direct", ["NodeSpawner", "Postmaster", "hostile", "spawners"]),
       project("examples", "examples", "**/*.test.ts"),
       project("repository", "scripts", "test/**/*.test.ts")
     ]

@@ -32,14 +32,15 @@ const deep = {
 const plans: Record<string, Plan> = {
   core: {
     floors: [
-      ["Identity", "WorkerSignal", "Phase", "RegistrationError", "SpawnError"],
+      ["Identity", "WorkerSignal", "Phase", "RegistrationError", "SpawnError", "SpareLoss", "internal/lineLogger"],
       ["ExitStatus", "Restart", "Registration", "WorkerStatus", "HandleError", "Snapshot", "WorkerContext"],
-      ["BackgroundWorker", "PostmasterConfig", "PostmasterEvent", "Spawner", "WorkerHandle"],
+      ["BackgroundWorker", "PostmasterConfig", "PostmasterEvent", "Spawner", "WorkerHandle", "WorkerLife"],
       [
         "internal/heap",
         "internal/hub",
         "internal/input",
         "internal/slotTable",
+        "internal/spares",
         "internal/watch",
         "WorkerRuntime",
         "SpawnerFiber",
@@ -59,10 +60,11 @@ const plans: Record<string, Plan> = {
   },
   node: {
     floors: [
-      ["internal/channel", "internal/lines", "internal/nodeFlags", "internal/processGroup", "internal/workerLogger"],
-      ["internal/lastWords", "internal/output"],
-      ["internal/workerProcess"],
-      ["NodeSpawner", "NodeWorkerMain", "NodeSignals"]
+      ["internal/channel", "internal/lines", "internal/nodeFlags", "internal/processGroup"],
+      ["internal/fork", "internal/lastWords", "internal/output", "internal/preparation"],
+      ["internal/launcherProtocol", "internal/workerProcess"],
+      ["internal/launcher", "internal/spare"],
+      ["NodeLauncherMain", "NodeSpawner", "NodeWorkerMain", "NodeSignals"]
     ],
     packages: [deep.effect, deep.platformNode, deep.core, deep.node],
     spawners: ["NodeSpawner"],

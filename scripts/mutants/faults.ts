@@ -39,6 +39,36 @@ const inHandles = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["watch", "Postmaster"]
   }))
 
+const inWhatIsSeen = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["slotTable", "onlook", "hub", "Postmaster"]
+  }))
+
+const inSpares = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: true,
+    tests: ["spares", "properties"]
+  }))
+
+const inSparesOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["sparesLoop"]
+  }))
+
 export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/machine.ts", [
     [
@@ -423,8 +453,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody wakes the machine for a stop timeout",
-      "earliest(SlotTable.nextDeadlineAt(state.table), earliest(state.killAt, state.reinitializeAt))",
-      "earliest(state.killAt, state.reinitializeAt)"
+      "earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table))",
+      "SlotTable.nextDueAt(state.table)"
     ],
     [
       "nobody wakes the machine for a recovery",
@@ -554,6 +584,175 @@ export const faults: ReadonlyArray<Fault> = [
       "a restored table has lost its free slots",
       "  for (let slot = 0; slot < self.untouched; slot++) {\n    if (self.seats[slot] === undefined) Heap.push",
       "  for (let slot = 0; slot < self.untouched; slot++) {\n    if (false) Heap.push"
+    ]
+  ]),
+  ...inMachine("internal/slotTable.ts", [
+    [
+      "whoever has gone is still found by its name",
+      "  leave(self, tenant)\n",
+      ""
+    ],
+    [
+      "namesakes forget who came before them",
+      "  tenant.elder = namesakes.last\n",
+      ""
+    ],
+    [
+      "the name of whoever has left finds those who came after it no more",
+      "  if (elder === undefined) namesakes.first = younger\n",
+      "  if (elder === undefined) namesakes.first = undefined\n"
+    ],
+    [
+      "whoever has ended is still found by its pid",
+      "findPid(self, tenant.life.pid) === tenant) self.pids.delete(tenant.life.pid)",
+      "findPid(self, tenant.life.pid) === tenant) self.pids.size"
+    ],
+    [
+      "nobody is found by its pid",
+      "  self.pids.set(pid, tenant)\n",
+      ""
+    ],
+    [
+      "a restored table finds nobody by its pid",
+      "    if (life._tag === \"Running\") self.pids.set(life.pid, tenant)\n",
+      ""
+    ]
+  ]),
+  ...inWhatIsSeen("internal/slotTable.ts", [
+    [
+      "the end of the first takes the pid from the second",
+      "if (tenant.life._tag === \"Running\" && findPid(self, tenant.life.pid) === tenant)",
+      "if (tenant.life._tag === \"Running\")"
+    ],
+    [
+      "names that nobody bears pile up",
+      "  sweep(self, self.names, ({ first }) => first === undefined)\n",
+      ""
+    ],
+    [
+      "classes without members pile up",
+      "  sweep(self, self.classes, (counted) => counted === 0)\n",
+      ""
+    ],
+    [
+      "a tenant changes and its version does not",
+      "  tenant.version = ++self.version\n",
+      "  self.version++\n"
+    ],
+    [
+      "a tenant changes and its page does not",
+      "  self.pages[Math.floor(tenant.ref.slot / pageSize)] = self.version\n",
+      "  self.pages[Math.floor(tenant.ref.slot / pageSize)] ??= self.version\n"
+    ],
+    [
+      "nobody sees what a tenant does now",
+      "  tenant.life = life\n  touch(self, tenant)\n",
+      "  tenant.life = life\n"
+    ],
+    [
+      "whoever has gone is still seen",
+      "  leave(self, tenant)\n  touch(self, tenant)\n",
+      "  leave(self, tenant)\n"
+    ]
+  ]),
+  ...inWhatIsSeen("internal/machine.ts", [
+    [
+      "nobody sees that a worker is ready",
+      "  life.ready = true\n  SlotTable.touch(turn.state.table, tenant)\n",
+      "  life.ready = true\n"
+    ],
+    [
+      "nobody sees that a worker was told to stop",
+      "    life.told = signal\n    SlotTable.touch(state.table, tenant)\n",
+      "    life.told = signal\n"
+    ]
+  ]),
+  ...inWhatIsSeen("internal/onlook.ts", [
+    [
+      "a page is read once and for all",
+      "pages[number]?.version !== version",
+      "pages[number] === undefined"
+    ],
+    [
+      "whoever has changed is shown as it was",
+      "before !== undefined && tenant.version <= before.version",
+      "before !== undefined"
+    ],
+    [
+      "whoever has not changed is written anew",
+      "tenant.version <= before.version",
+      "false"
+    ],
+    [
+      "every look finds something new",
+      "!Equal.equals(frame, self.frame)",
+      "frame !== self.frame"
+    ],
+    [
+      "a new phase is not seen",
+      "!Equal.equals(frame, self.frame)",
+      "false"
+    ]
+  ]),
+  ...inWhatIsSeen("internal/hub.ts", [
+    [
+      "a loss is not told",
+      "number > next ? [lost(number - next), value] : [value]",
+      "[value]"
+    ],
+    [
+      "whoever comes later has lost everything before",
+      "const from = self.published",
+      "const from = 0"
+    ],
+    [
+      "whoever has left is still served",
+      "self.readers.delete(reader)",
+      "self.readers.has(reader)"
+    ],
+    [
+      "whoever comes after the end waits for ever",
+      "if (self.ended) Queue.endUnsafe(reader)\n      else self",
+      "self"
+    ],
+    [
+      "the end is told to nobody",
+      "  for (const reader of self.readers) Queue.endUnsafe(reader)\n",
+      ""
+    ],
+    [
+      "a reader keeps everything",
+      "Queue.sliding<Numbered<A>, Cause.Done>(self.capacity)",
+      "Queue.unbounded<Numbered<A>, Cause.Done>()"
+    ]
+  ]),
+  ...inWhatIsSeen("internal/recorder.ts", [
+    [
+      "the record does not lead to the present",
+      "  if (oldest !== undefined) Machine.step(self.before, oldest.input, oldest.at)\n",
+      ""
+    ],
+    [
+      "the record begins somewhere",
+      "heard: [...self.heard.slice(self.next), ...self.heard.slice(0, self.next)]",
+      "heard: [...self.heard]"
+    ]
+  ]),
+  ...inWhatIsSeen("internal/loop.ts", [
+    [
+      "onlookers are not woken",
+      "if (waiting.size > 0) answers.push(wakeOnlookers)",
+      ""
+    ],
+    [
+      "the stream of snapshots does not end",
+      "return closed ? Effect.undefined : ",
+      "return "
+    ],
+    [
+      "a snapshot that has been seen is shown again",
+      "if (now !== seen) return",
+      "if (seen !== undefined || now !== seen) return"
     ]
   ]),
   ...inMachine("internal/heap.ts", [
@@ -689,6 +888,276 @@ export const faults: ReadonlyArray<Fault> = [
       "a signal is harsher than itself",
       "severity[self] > severity[that]",
       "severity[self] >= severity[that]"
+    ]
+  ]),
+  ...inSpares("internal/spares.ts", [
+    [
+      "spares import whatever was ever registered",
+      "  if (self.modules.size > maxModules) self.modules.delete(self.modules.values().next().value!)\n",
+      ""
+    ],
+    [
+      "a module that is registered again stays among the old ones",
+      "  self.modules.delete(module)\n",
+      ""
+    ],
+    [
+      "a launch takes the oldest spare",
+      "if (spare.pid !== undefined) youngest = spare",
+      "if (spare.pid !== undefined) youngest ??= spare"
+    ],
+    [
+      "a launch takes a spare that is being born",
+      "if (spare.pid !== undefined) youngest = spare",
+      "youngest = spare"
+    ],
+    [
+      "a spare that was taken stands on",
+      "  self.standing.delete(youngest.spare)\n",
+      ""
+    ],
+    [
+      "a spare that was of use forgives no losses",
+      "  self.losses = 0\n  return youngest",
+      "  return youngest"
+    ],
+    [
+      "spares are begun while a launch is under way",
+      " || self.launches > 0",
+      ""
+    ],
+    [
+      "launches that are over are waited for",
+      "  self.launches--\n",
+      ""
+    ],
+    [
+      "spares are begun on the heels of a launch",
+      "  holdBack(self, now + quietMillis)\n",
+      ""
+    ],
+    [
+      "a launch shortens what a loss has set",
+      "Math.max(self.notBefore, until)",
+      "until"
+    ],
+    [
+      "a spare is ready twice",
+      "if (spare === undefined || spare.pid !== undefined) return false",
+      "if (spare === undefined) return false"
+    ],
+    [
+      "a spare that was lost stands on",
+      "  self.standing.delete(number)\n",
+      ""
+    ],
+    [
+      "a spare that stood for a minute forgives no losses",
+      "  if (spare.pid !== undefined && now - spare.since >= healthyMillis) self.losses = 0\n",
+      ""
+    ],
+    [
+      "a birth of a minute forgives losses",
+      "spare.pid !== undefined && now - spare.since",
+      "now - spare.since"
+    ],
+    [
+      "a minute is a moment longer",
+      "now - spare.since >= healthyMillis",
+      "now - spare.since > healthyMillis"
+    ],
+    [
+      "deaths of spares are not counted",
+      "  self.losses++\n",
+      ""
+    ],
+    [
+      "spares stand on when the postmaster stops",
+      "  self.standing.clear()\n",
+      ""
+    ],
+    [
+      "there is one spare too many",
+      "self.standing.size >= self.wanted",
+      "self.standing.size > self.wanted"
+    ],
+    [
+      "two spares are being born",
+      "    if (spare.pid === undefined) return undefined\n  }\n  return self.notBefore",
+      "  }\n  return self.notBefore"
+    ],
+    [
+      "the number of a spare is given again",
+      "self.next++",
+      "self.next"
+    ]
+  ]),
+  ...inSpares("internal/machine.ts", [
+    [
+      "spares are begun while stopping",
+      "state.phase === \"Halted\" || state.stopping ? undefined : Spares",
+      "state.phase === \"Halted\" ? undefined : Spares"
+    ],
+    [
+      "spares are begun before the table opens",
+      "state.phase === \"Init\" || state.phase === \"Halted\" || state.stopping ?",
+      "state.phase === \"Halted\" || state.stopping ?"
+    ],
+    [
+      "recovery keeps spares away",
+      "state.phase === \"Halted\" || state.stopping ? undefined : Spares",
+      "state.phase === \"Halted\" || state.stopping || state.recovering ? undefined : Spares"
+    ],
+    [
+      "nobody wakes the machine for a spare",
+      "      nextSpareAt(state)\n",
+      "      undefined\n"
+    ],
+    [
+      "spares are begun before their time",
+      "if (at === undefined || at > now) return",
+      "if (at === undefined) return"
+    ],
+    [
+      "spares import nothing",
+      "modules: [...spares.modules]",
+      "modules: []"
+    ],
+    [
+      "an outdated spare is damped",
+      "if (loss.cause === \"Died\") Spares.damp",
+      "Spares.damp"
+    ],
+    [
+      "dead spares are not damped",
+      "  if (loss.cause === \"Died\") Spares.damp(spares, now, damping)\n",
+      ""
+    ],
+    [
+      "the death of a spare is a crash",
+      "  if (!Spares.lose(spares, spare, now)) return\n",
+      "  if (!Spares.lose(spares, spare, now)) return\n  turn.state.recovering = true\n"
+    ],
+    [
+      "a loss is told of whoever is no spare",
+      "if (!Spares.lose(spares, spare, now)) return",
+      "Spares.lose(spares, spare, now)"
+    ],
+    [
+      "spares outlive the postmaster's stop",
+      "for (const spare of Spares.clear(state.spares)) {",
+      "for (const spare of []) {"
+    ],
+    [
+      "nobody is told that a spare was ended",
+      "    publish(turn, { _tag: \"SpareEnded\", spare })\n",
+      ""
+    ],
+    [
+      "whoever has the hint takes a spare",
+      "usesSpares(tenant.registration) ? Spares.take(state.spares) : undefined",
+      "Spares.take(state.spares)"
+    ],
+    [
+      "what has the hint is imported by spares",
+      "if (usesSpares(registration)) Spares.remember",
+      "Spares.remember"
+    ],
+    [
+      "nobody is told that a launch is from a spare",
+      "publish(turn, { _tag: \"Starting\", ...who(tenant), ...made })",
+      "publish(turn, { _tag: \"Starting\", ...who(tenant) })"
+    ],
+    [
+      "a launch is ordered without its spare",
+      "launch: { ref: tenant.ref, registration: tenant.registration }, ...made",
+      "launch: { ref: tenant.ref, registration: tenant.registration }"
+    ],
+    [
+      "a failed launch keeps spares away for ever",
+      "  Spares.launchOver(turn.state.spares, turn.now)\n  tenant.failedBirths++\n",
+      "  tenant.failedBirths++\n"
+    ],
+    [
+      "a launch that succeeds keeps spares away for ever",
+      "  Spares.launchOver(turn.state.spares, turn.now)\n  SlotTable",
+      "  SlotTable"
+    ],
+    [
+      "two branches of a history share their spares",
+      "spares: Spares.copy(self.spares)",
+      "spares: self.spares"
+    ]
+  ]),
+  ...inSpares("internal/checkpoint.ts", [
+    [
+      "a restored state knows of no launch under way",
+      "launches: tenants.filter((tenant) => tenant.life._tag === \"Starting\").length",
+      "launches: 0"
+    ],
+    [
+      "a restored state has lost its spares",
+      "standing: new Map(spares.standing.map((spare) => [spare.spare, spare]))",
+      "standing: new Map()"
+    ]
+  ]),
+  ...inSpares("internal/onlook.ts", [
+    [
+      "the snapshot has every spare ready",
+      "state: pid === undefined ? \"Starting\" : \"Ready\"",
+      "state: \"Ready\""
+    ],
+    [
+      "the snapshot hides when the next spare is begun",
+      "...(nextSpareAt === undefined ? undefined : { nextSpareAt: nextSpareAt + epoch })",
+      "...undefined"
+    ]
+  ]),
+  ...inSparesOfLoop("internal/loop.ts", [
+    [
+      "a launch is given no spare",
+      "spawner.spawn(launch, report, kept?.spare)",
+      "spawner.spawn(launch, report)"
+    ],
+    [
+      "a spare that did not fit lives on",
+      "Effect.sync(() => kept?.keeper?.interruptUnsafe())",
+      "Effect.void"
+    ],
+    [
+      "a spare that was taken is told as lost",
+      "if (spares.delete(number)) tell({ _tag: \"SpareLost\"",
+      "tell({ _tag: \"SpareLost\""
+    ],
+    [
+      "nobody hears of the death of a spare",
+      "lose(yield* spare.lost)",
+      "yield* spare.lost"
+    ],
+    [
+      "nobody hears of a failed birth of a spare",
+      "      if (Exit.isFailure(exit)) lose({ cause: \"Died\", detail: Cause.pretty(exit.cause) })\n",
+      ""
+    ],
+    [
+      "a spare that is ended lives on",
+      "return handOver(action.spare)?.keeper?.interruptUnsafe()",
+      "return void handOver(action.spare)"
+    ],
+    [
+      "spares outlive a loop that dies",
+      "Effect.forkIn(keep(number, modules, kept), childScope",
+      "Effect.forkIn(keep(number, modules, kept), scope"
+    ],
+    [
+      "spares are wanted of a spawner that makes none",
+      "canSpare ? settings.spares : 0",
+      "settings.spares"
+    ],
+    [
+      "a loop that has died shows spares",
+      "workers: [], spares: [] }",
+      "workers: [] }"
     ]
   ])
 ]

@@ -19,6 +19,7 @@ import { type Flag, Registration, sanityCheck } from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
+import * as WorkerLife from "./WorkerLife.ts"
 
 const TypeId = "~@effect-postmaster/core/BackgroundWorker/BackgroundWorker"
 const MainTypeId = "~@effect-postmaster/core/BackgroundWorker/Main"
@@ -58,6 +59,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema> extends Pipeable 
   readonly startTime: StartTime
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
+  readonly spare: boolean
 }
 
 /**
@@ -97,6 +99,13 @@ export interface Options<Args extends ArgsSchema> {
   readonly restart?: Restart.Input | undefined
   /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
   readonly stopTimeout?: Duration.Input | undefined
+  /**
+   * Whether the worker may be made from a spare, a process that has imported
+   * the entry module ahead of the launch (`PostmasterConfig.spares`). Defaults
+   * to true. Say false if importing the module does something that only a
+   * launched worker may do.
+   */
+  readonly spare?: boolean | undefined
 }
 
 /**
@@ -144,7 +153,8 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void>(
   resources: options.resources ?? [],
   startTime: options.startTime ?? "RecoveryFinished",
   restart: Restart.fromInput(options.restart ?? "never"),
-  stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout)
+  stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout),
+  spare: options.spare ?? true
 })
 
 /**
@@ -183,10 +193,37 @@ export const named: {
  * @category conversions
  * @since 0.1.0
  */
-export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchema>(
+// Pure, so that a bundler leaves it out of workers, which have no use for it.
+export const toRegistration = /* @__PURE__ */ Effect.fnUntraced(function*<Args extends ArgsSchema>(
   self: BackgroundWorker<Args>,
   args: Args["Type"] | undefined
 ): Effect.fn.Return<Registration, RegistrationError, Args["EncodingServices"]> {
+  // The checks come before the arguments, so that they keep PostgreSQL's order.
+  const template = templates.get(self) ?? (yield* makeTemplate(self))
+  const encoded = yield* Effect.mapError(
+    template.encode(args),
+    (error) =>
+      new RegistrationError({
+        reason: new InvalidArguments({ worker: self.name, value: show(args), detail: oneLine(error) })
+      })
+  )
+  // A copy: what the caller does with its own objects later must not reach the next life.
+  return { ...template.registration, args: copyJson(encoded) }
+})
+
+/** What all registrations of a definition have in common. */
+interface Template {
+  /** Without arguments, checked, and sharing nothing with the definition. */
+  readonly registration: Registration
+  readonly encode: (args: unknown) => Effect.Effect<Schema.Json, Schema.SchemaError>
+}
+
+/** Definitions are data that does not change, so each is checked once. */
+const templates = new WeakMap<Any, Template>()
+
+const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
+  self: Any
+): Effect.fn.Return<Template, RegistrationError> {
   const registration: Registration = {
     name: self.name,
     type: self.type === "" ? self.name : self.type,
@@ -197,31 +234,35 @@ export const toRegistration = Effect.fnUntraced(function*<Args extends ArgsSchem
     ...(self.resources.length === 0 ? undefined : { resources: self.resources }),
     startTime: self.startTime,
     restart: self.restart,
-    ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis })
+    ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis }),
+    ...(self.spare ? undefined : { spare: false })
   }
   yield* Effect.mapError(
     decodeRegistration(registration),
     (error) =>
       new RegistrationError({ reason: new InvalidDefinition({ worker: String(self.name), detail: oneLine(error) }) })
   )
-  // Before the arguments, so that the checks keep PostgreSQL's order.
   const reason = sanityCheck(registration)
   if (reason !== undefined) return yield* new RegistrationError({ reason })
-  const encoded = yield* Effect.mapError(
-    Schema.encodeUnknownEffect(Schema.toCodecJson(self.args))(args),
-    (error) =>
-      new RegistrationError({
-        reason: new InvalidArguments({ worker: self.name, value: show(args), detail: oneLine(error) })
-      })
-  )
-  // A copy: what the caller does with its own objects later must not reach the next life.
-  return structuredClone({ ...registration, args: encoded })
+  const template: Template = {
+    registration: structuredClone(registration),
+    // The services it needs are those of the arguments' schema, which `toRegistration` asks for.
+    encode: Schema.encodeUnknownEffect(Schema.toCodecJson(self.args)) as Template["encode"]
+  }
+  templates.set(self, template)
+  return template
 })
+
+const copyJson = (json: Schema.Json): Schema.Json => {
+  if (typeof json !== "object" || json === null) return json
+  if (Array.isArray(json)) return json.map(copyJson)
+  return Object.fromEntries(Object.entries(json).map(([key, value]) => [key, copyJson(value)]))
+}
 
 /** What is wrong, in the one line a message has. */
 const oneLine = (error: Schema.SchemaError): string => error.message.replaceAll(/\s*\n\s*/g, " ")
 
-const decodeRegistration = Schema.decodeUnknownEffect(Registration)
+const decodeRegistration = /* @__PURE__ */ Schema.decodeUnknownEffect(Registration)
 
 const maxShown = 200
 
@@ -242,6 +283,8 @@ export interface Main {
   readonly name: string
   /** Decodes the arguments and runs the program to its end. */
   readonly run: (args: Schema.Json) => Effect.Effect<void, unknown, WorkerContext | Scope.Scope>
+  /** Begins a life of the program for a host that may have another copy of Effect, or none. */
+  readonly begin: (order: WorkerLife.LifeOrder, host: WorkerLife.WorkerHost) => WorkerLife.WorkerLife
 }
 
 /**
@@ -305,23 +348,25 @@ export const main: {
     if (options?.ready !== "Manual") yield* (yield* WorkerContext).ready
     yield* run(args)
   })
+  const runEncoded = Effect.fnUntraced(function*(encoded: Schema.Json) {
+    const args = yield* decode(encoded).pipe(
+      Effect.mapError((error) =>
+        new EntryError({
+          kind: "ArgumentsNotDecoded",
+          message: `arguments ${show(encoded)} do not decode: ${oneLine(error)}`
+        })
+      )
+    )
+    const body = program(args)
+    // Without a layer the first overload has left nothing in ROut.
+    yield* options?.layer === undefined
+      ? body as Effect.Effect<void, E, WorkerContext | Scope.Scope>
+      : Effect.provide(body, options.layer)
+  })
   return {
     [MainTypeId]: MainTypeId,
     name: worker.name,
-    run: Effect.fnUntraced(function*(encoded: Schema.Json) {
-      const args = yield* decode(encoded).pipe(
-        Effect.mapError((error) =>
-          new EntryError({
-            kind: "ArgumentsNotDecoded",
-            message: `arguments ${show(encoded)} do not decode: ${oneLine(error)}`
-          })
-        )
-      )
-      const body = program(args)
-      // Without a layer the first overload has left nothing in ROut.
-      yield* options?.layer === undefined
-        ? body as Effect.Effect<void, E, WorkerContext | Scope.Scope>
-        : Effect.provide(body, options.layer)
-    })
+    run: runEncoded,
+    begin: (order, host) => WorkerLife.begin(order, runEncoded(order.registration.args), host)
   }
 }

@@ -24,7 +24,7 @@ import { SpawnError } from "./SpawnError.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const ExitErrorKind = Schema.Literals([
+export const ExitErrorKind = /* @__PURE__ */ Schema.Literals([
   "Failure",
   "Defect",
   "Interrupted",
@@ -40,7 +40,7 @@ export const ExitErrorKind = Schema.Literals([
  * @category schemas
  * @since 0.1.0
  */
-export const ExitError = Schema.Struct({
+export const ExitError = /* @__PURE__ */ Schema.Struct({
   kind: ExitErrorKind,
   message: Schema.String,
   stack: Schema.optionalKey(Schema.String)
@@ -62,7 +62,7 @@ export interface ExitError extends Schema.Schema.Type<typeof ExitError> {}
  * @category errors
  * @since 0.1.0
  */
-export class EntryError extends Schema.TaggedError<EntryError>(
+export class EntryError extends /* @__PURE__ */ Schema.TaggedError<EntryError>(
   "@effect-postmaster/core/ExitStatus/EntryError"
 )("EntryError", {
   kind: ExitErrorKind,
@@ -76,7 +76,7 @@ export class EntryError extends Schema.TaggedError<EntryError>(
  * @category schemas
  * @since 0.1.0
  */
-export const ExitStatus = Schema.TaggedUnion({
+export const ExitStatus = /* @__PURE__ */ Schema.TaggedUnion({
   /** The worker left by itself, with this code. */
   Exited: { code: Schema.Natural, error: Schema.optionalKey(ExitError) },
   /** A signal ended it. `ordered` is true when the postmaster had sent that very signal. */
@@ -101,7 +101,7 @@ export type ExitStatus = typeof ExitStatus.Type
  * @category schemas
  * @since 0.1.0
  */
-export const Verdict = Schema.Literals(["Done", "Failed", "Crashed"])
+export const Verdict = /* @__PURE__ */ Schema.Literals(["Done", "Failed", "Crashed"])
 
 /**
  * What an exit means: the work is done, it failed and may be tried again, or

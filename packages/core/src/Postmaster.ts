@@ -7,7 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
@@ -98,10 +98,21 @@ export class Postmaster extends Context.Service<Postmaster, {
   ) => Effect.Effect<WorkerHandle, RegistrationError, Args["EncodingServices"]>
   /** The table as it is now (`pg_stat_activity`). */
   readonly snapshot: Effect.Effect<PostmasterSnapshot>
-  /** The table as it is now, then once per turn that changed it. A reader more than 64 behind loses the oldest. */
+  /**
+   * The table as it is now, then the newest one whenever it has changed. It is
+   * put together when it is read, so a slow reader sees the newest, never a
+   * backlog, and a turn pays nothing for it. Workers that have not changed are
+   * the same objects as in the snapshot before. Ends with the postmaster.
+   */
   readonly snapshots: Stream.Stream<PostmasterSnapshot>
-  /** What happens from now on. A reader more than 1,024 behind loses the oldest. Ends with the postmaster. */
+  /**
+   * What happens from now on. A reader more than 1,024 behind loses the oldest,
+   * and finds `EventsLost` with their number in their place. Ends with the
+   * postmaster.
+   */
   readonly events: Stream.Stream<PostmasterEvent>
+  /** The workers registered under this name now, in the order of their registration. Names are not unique. */
+  readonly find: (name: string) => Effect.Effect<ReadonlyArray<WorkerHandle>>
   /** The type of the worker that runs under this pid (`GetBackgroundWorkerTypeByPid`). */
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   /**
@@ -155,13 +166,16 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   // What fails here is the startup effect, with its own error.
   yield* loop.open as Effect.Effect<void, E>
 
+  const toHandle = (watch: Watch.Watch): WorkerHandle =>
+    Watch.toHandle(watch, loop.tell({ _tag: "TerminateRequested", ref: watch.ref }))
+
   const register = Effect.fn("Postmaster.register")(function*<Args extends BackgroundWorker.ArgsSchema>(
     worker: BackgroundWorker.BackgroundWorker<Args>,
     args: Args["Type"] | undefined
   ) {
     yield* loop.ensureOpen(worker.name)
     const watch = yield* loop.register(yield* BackgroundWorker.toRegistration(worker, args), "Application")
-    return Watch.toHandle(watch, loop.tell({ _tag: "TerminateRequested", ref: watch.ref }))
+    return toHandle(watch)
   })
 
   return Postmaster.of({
@@ -169,11 +183,8 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     snapshot: loop.snapshot,
     snapshots: loop.snapshots,
     events: loop.events,
-    typeByPid: (pid) =>
-      Effect.map(
-        loop.snapshot,
-        ({ workers }) => Option.fromUndefinedOr(workers.find((worker) => worker.pid === pid)?.type)
-      ),
+    find: (name) => Effect.map(loop.find(name), (watches) => watches.map(toHandle)),
+    typeByPid: loop.typeByPid,
     terminateUsers: (resource) => loop.tell({ _tag: "TerminateUsersRequested", resource }),
     recording: loop.recording,
     reload: loop.tell({ _tag: "ReloadRequested" }),

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { type ExitError, ExitStatus, format, Verdict } from "./ExitStatus.ts"
 import { Pid, SlotRef } from "./Identity.ts"
 import { Phase, ShutdownMode } from "./Phase.ts"
+import { SpareLoss } from "./SpareLoss.ts"
 import { SpawnError } from "./SpawnError.ts"
 import { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
 
@@ -41,7 +42,8 @@ const worker = { ref: SlotRef, name: Schema.String, type: Schema.String }
 export const PostmasterEvent = Schema.TaggedUnion({
   Registered: worker,
   Unregistered: { ...worker, reason: UnregisterReason },
-  Starting: worker,
+  /** `spare` is the number of the spare it is made from, if there is one. */
+  Starting: { ...worker, spare: Schema.optionalKey(Schema.Natural) },
   Started: { ...worker, pid: Pid },
   Ready: { ...worker, pid: Pid },
   /** A birth failed; `nextStartInMillis` is absent if there will be no other. */
@@ -57,6 +59,17 @@ export const PostmasterEvent = Schema.TaggedUnion({
     told: Schema.optionalKey(WorkerSignal),
     nextStartInMillis: Schema.optionalKey(Schema.Finite)
   },
+  /** A process is being made ready ahead of any launch. It is no worker. */
+  SpareStarting: { spare: Schema.Natural },
+  SpareReady: { spare: Schema.Natural, pid: Pid },
+  /** A spare cannot serve any more; the next one is begun after `nextStartInMillis` at the earliest. */
+  SpareLost: {
+    spare: Schema.Natural,
+    loss: SpareLoss,
+    nextStartInMillis: Schema.Finite
+  },
+  /** The postmaster shuts down and ends a spare that was not used. */
+  SpareEnded: { spare: Schema.Natural },
   PhaseReached: { phase: Phase },
   ReloadRequested: {},
   ShutdownRequested: { mode: ShutdownMode },
@@ -66,7 +79,9 @@ export const PostmasterEvent = Schema.TaggedUnion({
   KillIssued: {},
   /** The crash group is empty; its shared state is rebuilt after `delayMillis`. */
   Reinitializing: { delayMillis: Schema.Finite },
-  Halted: { abnormal: Schema.Boolean, detail: Schema.optionalKey(Schema.String) }
+  Halted: { abnormal: Schema.Boolean, detail: Schema.optionalKey(Schema.String) },
+  /** In the place of so many events that this reader was too slow for. No other reader sees it, nor does the log. */
+  EventsLost: { count: Schema.Natural }
 })
 
 /**
@@ -131,7 +146,11 @@ export const logLine = (event: PostmasterEvent): LogLine => {
     case "Unregistered":
       return debug(`unregistering background worker "${event.name}" (${event.reason})`)
     case "Starting":
-      return debug(`starting background worker process "${event.name}"`)
+      return debug(
+        `starting background worker process "${event.name}"${
+          event.spare === undefined ? "" : ` from spare ${event.spare}`
+        }`
+      )
     case "Started":
       return debug(`background worker "${event.type}" (PID ${event.pid}) started`)
     case "Ready":
@@ -152,6 +171,16 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       if (event.status._tag === "Exited" && isStartFailure(event.status)) return warn(message)
       return event.verdict === "Failed" ? info(message) : warn(message)
     }
+    case "SpareStarting":
+      return debug(`starting spare ${event.spare}`)
+    case "SpareReady":
+      return debug(`spare ${event.spare} (PID ${event.pid}) is ready`)
+    case "SpareLost":
+      return event.loss.cause === "Outdated"
+        ? debug(`spare ${event.spare} is outdated: ${event.loss.detail}`)
+        : warn(`spare ${event.spare} was lost: ${event.loss.detail}${again(event.nextStartInMillis)}`)
+    case "SpareEnded":
+      return debug(`ending spare ${event.spare}`)
     case "PhaseReached":
       return phaseLine(event.phase)
     case "ReloadRequested":
@@ -172,5 +201,7 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       return event.abnormal
         ? { level: "Error", message: `abnormal postmaster shutdown${event.detail ? `: ${event.detail}` : ""}` }
         : info("postmaster is shut down")
+    case "EventsLost":
+      return warn(`a reader was too slow for ${event.count} events`)
   }
 }

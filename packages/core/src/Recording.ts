@@ -52,8 +52,8 @@ export const Recording = Schema.Struct({
  *
  * **Details**
  *
- * At least the last 2,048 facts, at most twice as many (more with a table of
- * thousands). The arguments of workers are left out.
+ * The last 4,096 facts, however large the table is. The arguments of workers
+ * are left out.
  *
  * @category models
  * @since 0.1.0
@@ -96,13 +96,14 @@ export interface Turn {
  */
 export const replay = (recording: Recording): ReadonlyArray<Turn> => {
   const state = Checkpoint.load(recording.settings, recording.checkpoint)
+  const onlook = Onlook.make(state, 0)
   return recording.heard.map((heard) => {
     const actions = Machine.step(state, heard.input, heard.at)
     return {
       heard,
       orders: actions.map((action) => action._tag),
       events: actions.flatMap((action) => action._tag === "Publish" ? [action.event] : []),
-      snapshot: Onlook.snapshot(state, 0)
+      snapshot: Onlook.look(onlook)
     }
   })
 }

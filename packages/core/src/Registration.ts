@@ -23,7 +23,7 @@ import { isJob, maxDelayMillis, Restart } from "./Restart.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const Flag = Schema.Literals(["SharedMemory", "DatabaseConnection"])
+export const Flag = /* @__PURE__ */ Schema.Literals(["SharedMemory", "DatabaseConnection"])
 
 /**
  * What a worker asks for.
@@ -49,7 +49,7 @@ export type Flag = typeof Flag.Type
  * @category schemas
  * @since 0.1.0
  */
-export const Entry = Schema.Struct({
+export const Entry = /* @__PURE__ */ Schema.Struct({
   module: Schema.String,
   export: Schema.String
 })
@@ -68,7 +68,7 @@ export interface Entry extends Schema.Schema.Type<typeof Entry> {}
  * @category schemas
  * @since 0.1.0
  */
-export const Registration = Schema.Struct({
+export const Registration = /* @__PURE__ */ Schema.Struct({
   name: Schema.String,
   type: Schema.String,
   entry: Entry,
@@ -83,7 +83,9 @@ export const Registration = Schema.Struct({
   /** How long SIGTERM may be ignored, in milliseconds; absent: `PostmasterConfig.stopTimeout`. */
   // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
   // @effect-diagnostics-next-line schemaNumber:off
-  stopTimeoutMillis: Schema.optionalKey(Schema.Number)
+  stopTimeoutMillis: Schema.optionalKey(Schema.Number),
+  /** Whether the worker may be made from a spare; absent: yes. */
+  spare: Schema.optionalKey(Schema.Boolean)
 })
 
 /**
@@ -100,7 +102,7 @@ export interface Registration extends Schema.Schema.Type<typeof Registration> {}
  * @category schemas
  * @since 0.1.0
  */
-export const Registrant = Schema.Literals(["Preload", "Application"])
+export const Registrant = /* @__PURE__ */ Schema.Literals(["Preload", "Application"])
 
 /**
  * Who registers a worker: the list of preloads before the table is opened
@@ -118,7 +120,7 @@ export type Registrant = typeof Registrant.Type
  * @category predicates
  * @since 0.1.0
  */
-export const isAttached = (self: Registration): boolean => self.flags.includes("SharedMemory")
+export const isAttached = (self: Pick<Registration, "flags">): boolean => self.flags.includes("SharedMemory")
 
 const checkName = (
   self: Registration,

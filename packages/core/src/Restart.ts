@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
  * @category schemas
  * @since 0.1.0
  */
-export const OnSuccess = Schema.Literals(["Unregister", "Restart"])
+export const OnSuccess = /* @__PURE__ */ Schema.Literals(["Unregister", "Restart"])
 
 /**
  * What follows exit code 0: the registration ends (PostgreSQL since 9.4), or
@@ -32,7 +32,7 @@ export type OnSuccess = typeof OnSuccess.Type
  * @category schemas
  * @since 0.1.0
  */
-export const Restart = Schema.TaggedUnion({
+export const Restart = /* @__PURE__ */ Schema.TaggedUnion({
   /** The worker does not come back after a failure (`BGW_NEVER_RESTART`). */
   Never: { onSuccess: OnSuccess },
   /** It comes back `delayMillis` after a failure, never earlier. A mistake stays visible until the sanity check names it. */

@@ -61,6 +61,29 @@ export const WorkerSnapshot = Schema.Struct({
 export interface WorkerSnapshot extends Schema.Schema.Type<typeof WorkerSnapshot> {}
 
 /**
+ * Schema of a `SpareSnapshot`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const SpareSnapshot = Schema.Struct({
+  spare: Schema.Natural,
+  state: Schema.Literals(["Starting", "Ready"]),
+  pid: Schema.optionalKey(Pid),
+  /** When it was begun, in milliseconds since the epoch. */
+  since: Schema.Finite
+})
+
+/**
+ * One spare as onlookers see it: a process that stands ready for a launch, and
+ * no worker.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SpareSnapshot extends Schema.Schema.Type<typeof SpareSnapshot> {}
+
+/**
  * Schema of a `PostmasterSnapshot`.
  *
  * @category schemas
@@ -76,7 +99,11 @@ export const PostmasterSnapshot = Schema.Struct({
   maxWorkers: Schema.Natural,
   freeSlots: Schema.Natural,
   /** In the order of their slots. */
-  workers: Schema.Array(WorkerSnapshot)
+  workers: Schema.Array(WorkerSnapshot),
+  /** In the order of their births. They take no slots. */
+  spares: Schema.Array(SpareSnapshot),
+  /** When the next spare may be begun, if one is missing and nobody else is being born, in milliseconds since the epoch. */
+  nextSpareAt: Schema.optionalKey(Schema.Finite)
 })
 
 /**

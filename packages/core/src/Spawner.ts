@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import type { ExitStatus } from "./ExitStatus.ts"
 import { type Pid, SlotRef } from "./Identity.ts"
 import { Registration } from "./Registration.ts"
+import type { SpareLoss } from "./SpareLoss.ts"
 import type { SpawnError } from "./SpawnError.ts"
 import type { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
 
@@ -24,7 +25,7 @@ import type { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const Launch = Schema.Struct({
+export const Launch = /* @__PURE__ */ Schema.Struct({
   ref: SlotRef,
   registration: Registration
 })
@@ -43,7 +44,7 @@ export interface Launch extends Schema.Schema.Type<typeof Launch> {}
  * @category schemas
  * @since 0.1.0
  */
-export const ChildReport = Schema.Literals(["Ready", "Attached", "Detached"])
+export const ChildReport = /* @__PURE__ */ Schema.Literals(["Ready", "Attached", "Detached"])
 
 /**
  * What a child reports between its birth and its end: it is at work, it has
@@ -72,6 +73,19 @@ export interface Child {
 }
 
 /**
+ * A child born ahead of any launch, held by the scope it was born in until a
+ * launch takes it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Spare {
+  readonly pid: Pid
+  /** Why it cannot serve any more. Resolves at most once and never fails; not after it was taken. */
+  readonly lost: Effect.Effect<SpareLoss>
+}
+
+/**
  * Bears workers.
  *
  * **Details**
@@ -85,6 +99,11 @@ export interface Child {
  *   and never after `exit` has resolved. `report` returns at once.
  * - `exit` resolves, whatever the child does.
  * - A signal that arrives before the child listens is not lost.
+ * - `spawn` may be given a spare. It makes the child from it if the spare fits
+ *   the launch, and the child is then the scope's of `spawn`, no longer the
+ *   spare's; otherwise it bears a child as if there were none. Nobody can tell
+ *   the two apart but by the time it takes.
+ * - A spawner that bears in no time has no `spare`.
  * - Closing the scope ends the child and everything it has started, and returns
  *   when they are gone. After `exit` it only sweeps up what is left.
  * - What a child sends is decoded before it is believed; a child that sends
@@ -96,6 +115,12 @@ export interface Child {
 export class Spawner extends Context.Service<Spawner, {
   readonly spawn: (
     launch: Launch,
-    report: (report: ChildReport) => void
+    report: (report: ChildReport) => void,
+    spare?: Spare
   ) => Effect.Effect<Child, SpawnError, Scope.Scope>
+  /**
+   * Bears a spare that has imported these entry modules, as far as they can be
+   * imported. Returns when it is ready; may be interrupted until then.
+   */
+  readonly spare?: (modules: ReadonlyArray<string>) => Effect.Effect<Spare, SpawnError, Scope.Scope>
 }>()("@effect-postmaster/core/Spawner") {}

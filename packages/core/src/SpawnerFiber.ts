@@ -44,15 +44,29 @@ import type { WorkerSignal } from "./WorkerSignal.ts"
  */
 export const layer: Layer.Layer<Spawner> = Layer.sync(Spawner, () => {
   let lastPid = 0
-  return Spawner.of({ spawn: (launch, report) => spawn(launch, report, ++lastPid as Pid) })
+  const importModule = rememberImports()
+  return Spawner.of({ spawn: (launch, report) => spawn(launch, report, ++lastPid as Pid, importModule) })
 })
 
-const importModule = (href: string): Promise<unknown> => import(/* @vite-ignore */ href)
+type ImportModule = (href: string) => Promise<unknown>
+
+/** A module that has been imported stays what it is, and asking for it again is a good part of a birth. */
+const rememberImports = (): ImportModule => {
+  const imported = new Map<string, unknown>()
+  return (href) =>
+    imported.has(href)
+      ? Promise.resolve(imported.get(href))
+      : import(/* @vite-ignore */ href).then((module: unknown) => {
+        imported.set(href, module)
+        return module
+      })
+}
 
 const spawn = Effect.fnUntraced(function*(
   launch: Launch,
   report: (report: ChildReport) => void,
-  pid: Pid
+  pid: Pid,
+  importModule: ImportModule
 ): Effect.fn.Return<Child, never, Scope.Scope> {
   const reloads = yield* Queue.sliding<void>(1)
   const latch = Latch.makeUnsafe()

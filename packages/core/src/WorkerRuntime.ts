@@ -5,76 +5,87 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import { isMain, type Main } from "./BackgroundWorker.ts"
-import { EntryError } from "./ExitStatus.ts"
-import { type Entry, isAttached } from "./Registration.ts"
+import { EntryError, type ExitError } from "./ExitStatus.ts"
+import type { Entry } from "./Registration.ts"
 import type { ChildReport, Launch } from "./Spawner.ts"
 import type { WorkerContext } from "./WorkerContext.ts"
+import * as WorkerLife from "./WorkerLife.ts"
 
 const firstLine = (text: string): string => text.split("\n", 1)[0]!
 
 /**
- * Imports an entry module and finds the `main` in it.
+ * Says that an entry module does not load, and why.
  *
- * **Details**
- *
- * Fails with an `EntryError` that names the module: it does not load, it has no
+ * @category loading
+ * @since 0.1.0
+ */
+export const notLoaded = (entry: Entry, cause: unknown): ExitError => ({
+  kind: "EntryNotLoaded",
+  message: `could not load ${entry.module}: ${firstLine(String(cause))}`,
+  ...(Predicate.isError(cause) && cause.stack !== undefined ? { stack: cause.stack } : undefined)
+})
+
+/**
+ * Finds the `main` in an entry module, or says what is wrong with it: it has no
  * such export (the message lists those it has), or the export was not made by
  * `BackgroundWorker.main`. PostgreSQL: `LookupBackgroundWorkerFunction`.
  *
- * @category running
+ * @category loading
  * @since 0.1.0
  */
-export const load = Effect.fnUntraced(function*(
+export const findMain = (module: unknown, entry: Entry): Main | ExitError => {
+  if (!Predicate.hasProperty(module, entry.export)) {
+    const names = Predicate.isObject(module) ? Object.keys(module) : []
+    return {
+      kind: "ExportMissing",
+      message: `${entry.module} has no export "${entry.export}"; it has ${
+        names.length === 0 ? "none" : names.join(", ")
+      }`
+    }
+  }
+  const main = module[entry.export]
+  return isMain(main)
+    ? main
+    : {
+      kind: "ExportNotMain",
+      message: `export "${entry.export}" of ${entry.module} was not made by BackgroundWorker.main`
+    }
+}
+
+const entryError = ({ kind, message, stack }: ExitError): EntryError =>
+  new EntryError({ kind, message, ...(stack === undefined ? undefined : { details: stack }) })
+
+/**
+ * Imports an entry module and finds the `main` in it. Fails with an
+ * `EntryError` that names the module.
+ *
+ * @category loading
+ * @since 0.1.0
+ */
+export const load = /* @__PURE__ */ Effect.fnUntraced(function*(
   entry: Entry,
   importModule: (href: string) => Promise<unknown>
 ): Effect.fn.Return<Main, EntryError> {
   const module = yield* Effect.tryPromise({
     try: () => importModule(entry.module),
-    catch: (cause) =>
-      new EntryError({
-        kind: "EntryNotLoaded",
-        message: `could not load ${entry.module}: ${firstLine(String(cause))}`,
-        ...(Predicate.isError(cause) && cause.stack !== undefined ? { details: cause.stack } : undefined)
-      })
+    catch: (cause) => entryError(notLoaded(entry, cause))
   })
-  if (!Predicate.hasProperty(module, entry.export)) {
-    const names = Predicate.isObject(module) ? Object.keys(module) : []
-    return yield* new EntryError({
-      kind: "ExportMissing",
-      message: `${entry.module} has no export "${entry.export}"; it has ${
-        names.length === 0 ? "none" : names.join(", ")
-      }`
-    })
-  }
-  const main = module[entry.export]
-  if (!isMain(main)) {
-    return yield* new EntryError({
-      kind: "ExportNotMain",
-      message: `export "${entry.export}" of ${entry.module} was not made by BackgroundWorker.main`
-    })
-  }
-  return main
+  const main = findMain(module, entry)
+  return isMain(main) ? main : yield* entryError(main)
 })
 
 /**
- * Runs a launched worker to its end, in the `WorkerContext` it is given.
+ * Runs a launched worker to its end, in the `WorkerContext` it is given, by the
+ * Effect of whoever calls.
  *
- * **Details**
- *
- * An attached worker reports `Attached` before its program begins and
- * `Detached` after its finalizers, however it ended, except by a defect: the
- * dead-man switch (PostgreSQL: `RegisterPostmasterChildActive`,
- * `MarkPostmasterChildInactive`).
- *
+ * @see {@link WorkerLife.begin} for a host that is apart from the worker
  * @category running
  * @since 0.1.0
  */
-export const run = Effect.fnUntraced(function*(
+export const run = /* @__PURE__ */ Effect.fnUntraced(function*(
   launch: Launch,
   options: {
     readonly importModule: (href: string) => Promise<unknown>
@@ -83,14 +94,5 @@ export const run = Effect.fnUntraced(function*(
 ): Effect.fn.Return<void, unknown, WorkerContext> {
   const { registration } = launch
   const main = yield* load(registration.entry, options.importModule)
-  const program = Effect.scoped(main.run(registration.args))
-  if (!isAttached(registration)) return yield* program
-  yield* Effect.acquireUseRelease(
-    Effect.sync(() => options.report("Attached")),
-    () => program,
-    (_, exit) =>
-      Effect.sync(() => {
-        if (Exit.isSuccess(exit) || !Cause.hasDies(exit.cause)) options.report("Detached")
-      })
-  )
+  yield* WorkerLife.run(launch, main.run(registration.args), options.report)
 })

@@ -9,6 +9,7 @@ import {
   type PostmasterEvent,
   preload,
   Recording,
+  type Snapshot,
   Spawner
 } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
@@ -474,21 +475,98 @@ describe("watching", () => {
       assert.deepStrictEqual([exit.verdict, exit.nextStartInMillis], ["Failed", 10_000])
     }))
 
-  test("snapshots: the present one, then one per turn that changed something", () =>
+  const rows = ({ workers }: Snapshot.PostmasterSnapshot) => workers.map((_) => `${_.name} ${_.state}`).join()
+
+  test("snapshots: the present one, then the newest whenever it has changed", () =>
     Effect.gen(function*() {
       const postmaster = yield* Postmaster
-      const states: Array<string> = []
-      yield* Effect.forkChild(
-        Stream.runForEach(postmaster.snapshots, ({ workers }) =>
-          Effect.sync(() => states.push(workers.map((_) => `${_.name} ${_.state}`).join()))),
-        { startImmediately: true }
-      )
+      const { end } = yield* TestSpawner
+      const seen: Array<Snapshot.PostmasterSnapshot> = []
+      yield* Effect.forkChild(Stream.runForEach(postmaster.snapshots, (one) => Effect.sync(() => seen.push(one))), {
+        startImmediately: true
+      })
+      assert.deepStrictEqual(seen.map(rows), [""])
       const job = yield* postmaster.register(Job)
       yield* job.waitForReady
-      yield* job.terminate
-      yield* job.waitForShutdown
       yield* TestClock.adjust(0)
-      assert.deepStrictEqual([...states], ["", "job Starting", "job Started", "job Ready", "job Stopping", ""])
+      assert.strictEqual(rows(seen.at(-1)!), "job Ready")
+      assert.strictEqual(seen.at(-1), yield* postmaster.snapshot)
+      yield* end(job.ref, ExitStatus.exited(0))
+      yield* TestClock.adjust(0)
+      assert.strictEqual(rows(seen.at(-1)!), "")
+      const { length } = seen
+      assert.isAbove(length, 2)
+      assert.strictEqual(new Set(seen).size, length)
+      // Nothing that can be seen.
+      yield* job.terminate
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(seen.length, length)
+    }))
+
+  test("snapshots: a slow reader sees the newest, and no backlog", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1))
+      const gate = yield* Deferred.make<void>()
+      const seen: Array<Snapshot.PostmasterSnapshot> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(postmaster.snapshots, (one) =>
+          Effect.andThen(Effect.sync(() => seen.push(one)), Deferred.await(gate))),
+        { startImmediately: true }
+      )
+      yield* postmaster.register(Service)
+      yield* TestClock.adjust("10 hours")
+      assert.deepStrictEqual(seen.map(rows), [""])
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(seen.map(rows), ["", "service Resting"])
+      assert.strictEqual(seen[1], yield* postmaster.snapshot)
+    }))
+
+  test("snapshots: a rest that ends while nobody may start is seen, too", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("service", Script.exits(1))
+      yield* script("deaf", Script.hangs())
+      yield* script("crashes", Script.dies("SIGSEGV", { after: "5 seconds" }))
+      const seen: Array<string> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(postmaster.snapshots, (one) => Effect.sync(() => seen.push(rows(one)))),
+        {
+          startImmediately: true
+        }
+      )
+      yield* postmaster.register(Service)
+      yield* postmaster.register(define("deaf", { flags: ["SharedMemory"], restart: 0 }))
+      yield* postmaster.register(define("crashes", { flags: ["SharedMemory"], restart: 0 }))
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(seen.at(-1), "service Resting,deaf Stopping,crashes Resting")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(seen.at(-1), "service Waiting,deaf Stopping,crashes Resting")
+    }), { config: { killAfter: "1 hour" } })
+
+  test("workers are found by their name, in the order of their registration, and no longer when they have ended", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { end } = yield* TestSpawner
+      const refs = Effect.map(postmaster.find("job"), (found) => found.map(({ ref }) => ref))
+      assert.deepStrictEqual(yield* refs, [])
+      const [other, a, b] = yield* Effect.forEach([Service, Job, Job], (one) => postmaster.register(one))
+      yield* end(other!.ref, ExitStatus.exited(0))
+      // The youngest, in the first slot.
+      const c = yield* postmaster.register(Job)
+      assert.deepStrictEqual(yield* refs, [a!.ref, b!.ref, c.ref])
+      assert.isBelow(c.ref.slot, a!.ref.slot)
+      const [found] = yield* postmaster.find("job")
+      yield* found!.terminate
+      yield* a!.waitForEnd
+      assert.deepStrictEqual(yield* refs, [b!.ref, c.ref])
+      assert.deepStrictEqual(yield* postmaster.find("service"), [])
+      yield* postmaster.shutdown("Immediate")
+      yield* postmaster.awaitHalt
+      assert.deepStrictEqual(yield* refs, [])
     }))
 
   test("a snapshot tells since when, how often, how it ended and when it comes back", () =>
@@ -572,22 +650,33 @@ describe("watching", () => {
       const postmaster = yield* Postmaster
       const { journal, script } = yield* TestSpawner
       yield* script("service", Script.exits(1))
-      let exits = 0
-      yield* Effect.forkChild(
-        Stream.runForEach(postmaster.events, (event) =>
-          Effect.sync(() => {
-            if (event._tag === "Exited") exits++
-          })),
-        { startImmediately: true }
-      )
-      const stuck = yield* Effect.forkChild(Stream.runForEach(postmaster.events, () => Effect.never), {
+      const gate = yield* Deferred.make<void>()
+      const events: Array<PostmasterEvent.PostmasterEvent> = []
+      const late: Array<PostmasterEvent.PostmasterEvent> = []
+      yield* Effect.forkChild(Stream.runForEach(postmaster.events, (event) => Effect.sync(() => events.push(event))), {
         startImmediately: true
       })
+      yield* Effect.forkChild(
+        Stream.runForEach(
+          postmaster.events,
+          (event) => Effect.andThen(Effect.sync(() => late.push(event)), Deferred.await(gate))
+        ),
+        { startImmediately: true }
+      )
       yield* postmaster.register(Service)
       yield* TestClock.adjust("10 hours")
       assert.strictEqual((yield* journal).filter((entry) => entry._tag === "Spawned").length, 3601)
-      assert.isAtLeast(exits, 3600)
-      yield* Fiber.interrupt(stuck)
+      assert.isAtLeast(events.filter((event) => event._tag === "Exited").length, 3600)
+      assert.strictEqual(late.length, 1)
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust(0)
+      // It is told what it has lost, where it has lost it, and nobody else is.
+      const at = late.findIndex((event) => event._tag === "EventsLost")
+      const lost = late[at]
+      assert(lost?._tag === "EventsLost")
+      assert.deepStrictEqual(late, [...events.slice(0, at), lost, ...events.slice(-1024)])
+      assert.strictEqual(at + lost.count + 1024, events.length)
+      assert.isFalse(events.includes(lost))
     }))
 })
 

@@ -16,8 +16,13 @@ describe("settings", () => {
       const settings = yield* Effect.provide(PostmasterConfig, PostmasterConfig.layer())
       assert.deepStrictEqual(settings, PostmasterConfig.defaults)
       assert.deepStrictEqual(
-        [settings.maxWorkers, Duration.toMillis(settings.killAfter), Duration.toMillis(settings.stopTimeout)],
-        [8, 5000, 30_000]
+        [
+          settings.maxWorkers,
+          Duration.toMillis(settings.killAfter),
+          Duration.toMillis(settings.stopTimeout),
+          settings.spares
+        ],
+        [8, 5000, 30_000, 0]
       )
     }))
 
@@ -35,6 +40,8 @@ describe("settings", () => {
     { maxWorkers: -1 },
     { maxWorkers: Number.NaN },
     { maxLaunchesPerTurn: 0 },
+    { spares: -1 },
+    { spares: 0.5 },
     { killAfter: -1 },
     { killAfter: Number.NaN },
     { stopTimeout: "soon" as never }
@@ -54,18 +61,20 @@ describe("settings", () => {
         POSTMASTER_MAX_WORKERS: "3",
         POSTMASTER_STOP_TIMEOUT: "2 seconds",
         POSTMASTER_RESTART_AFTER_CRASH: "false",
-        POSTMASTER_SHUTDOWN_ON_RELEASE: "Smart"
+        POSTMASTER_SHUTDOWN_ON_RELEASE: "Smart",
+        POSTMASTER_SPARES: "2"
       })
       assert.deepStrictEqual(
         [
           settings.maxWorkers,
           Duration.toMillis(settings.stopTimeout),
           settings.restartAfterCrash,
-          settings.shutdownOnRelease
+          settings.shutdownOnRelease,
+          settings.spares
         ],
-        [3, 2000, false, "Smart"]
+        [3, 2000, false, "Smart", 2]
       )
-      for (const [name, value] of [["MAX_WORKERS", "many"], ["KILL_AFTER", "-5 seconds"], ["STOP_TIMEOUT", "soon"]]) {
+      for (const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["KILL_AFTER", "-5 seconds"], ["STOP_TIMEOUT", "soon"]]) {
         const error = yield* Effect.flip(load({ [`POSTMASTER_${name}`]: value! }))
         assert.strictEqual(error._tag, "ConfigError")
       }

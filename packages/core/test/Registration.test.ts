@@ -105,6 +105,15 @@ describe("definitions", () => {
     assert.strictEqual(BackgroundWorker.make("w", { entry }).type, "w")
   })
 
+  it.effect("the hint against spares is written into the registration, and nothing is if there is none", () =>
+    Effect.gen(function*() {
+      const hint = Effect.fnUntraced(function*(spare: boolean | undefined) {
+        const registration = yield* BackgroundWorker.toRegistration(BackgroundWorker.make("w", { entry, spare }), undefined)
+        return "spare" in registration ? registration.spare : "absent"
+      })
+      assert.deepStrictEqual(yield* Effect.all([undefined, true, false].map(hint)), ["absent", "absent", false])
+    }))
+
   it("a registration may have a name of its own; the type stays", () => {
     const other = BackgroundWorker.make("digest", { entry }).pipe(BackgroundWorker.named("digest 3"))
     assert.deepStrictEqual([other.name, other.type], ["digest 3", "digest"])

@@ -221,7 +221,10 @@ describe("dynamic registration", () => {
         )))
       yield* Fiber.join(registering)
       yield* settled
-      assert.deepStrictEqual(seen, ["8 ", "7 job Starting", "7 job Started", "7 job Ready"])
+      assert.deepStrictEqual([seen[0], seen.at(-1)], ["8 ", "7 job Ready"])
+      for (const row of seen.slice(1)) {
+        assert.match(row, /^7 job \w+$/)
+      }
     }))
 
   loop(

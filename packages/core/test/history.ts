@@ -13,6 +13,7 @@ import { isDeepStrictEqual } from "node:util"
 import * as Machine from "../src/internal/machine.ts"
 import * as Onlook from "../src/internal/onlook.ts"
 import * as SlotTable from "../src/internal/slotTable.ts"
+import * as Spares from "../src/internal/spares.ts"
 import * as Watch from "../src/internal/watch.ts"
 import * as World from "./explore/world.ts"
 import { attached, define } from "./machineHarness.ts"
@@ -54,7 +55,8 @@ export const generate = (seed: number, length: number): Story => {
       killAfter: pick([0, 5_000, 7_000, Number.POSITIVE_INFINITY], next()),
       stopTimeout: pick([3_000, 30_000, Number.POSITIVE_INFINITY], next()),
       maxLaunchesPerTurn: pick([1, 2, 100], next()),
-      restartAfterCrash: next() < 0.8
+      restartAfterCrash: next() < 0.8,
+      spares: pick([0, 0, 1, 2, 5], next())
     },
     shutdowns: pick([0, 5, 200], next()),
     choices: Array.from({ length }, () => ({ what: next(), who: next(), wait: next() }))
@@ -64,16 +66,17 @@ export const generate = (seed: number, length: number): Story => {
 const after = (delayMillis: number, onSuccess: "Unregister" | "Restart" = "Unregister") =>
   ({ restart: { _tag: "After", delayMillis, onSuccess } }) as const
 
+/** Each of a module of its own. */
 const pool: ReadonlyArray<Registration> = [
   define("job"),
   define("earlyJob", { startTime: "PostmasterStart" }),
   define("service", after(1_000)),
-  define("slowService", after(3_600_000)),
+  define("slowService", { ...after(3_600_000), spare: false }),
   define("restless", { ...after(0, "Restart"), startTime: "ConsistentState" }),
   define("phoenix", { restart: { _tag: "Never", onSuccess: "Restart" } }),
   define("deaf", { ...after(20), stopTimeoutMillis: 50 }),
   define("patient", { ...after(20), stopTimeoutMillis: Number.POSITIVE_INFINITY }),
-  define("parallel", { class: "parallel", type: "helper" }),
+  define("parallel", { class: "parallel", type: "helper", spare: true }),
   attached("attachedJob", { resources: ["mail"] }),
   attached("attachedService", { ...after(2_000), startTime: "PostmasterStart" }),
   attached("attachedSlow", { ...after(60_000), startTime: "ConsistentState", resources: ["mail", "news"] }),
@@ -83,7 +86,10 @@ const pool: ReadonlyArray<Registration> = [
   define("wrongFlags", { flags: ["DatabaseConnection"] }),
   define("wrongInterval", after(-1)),
   define("wrongParallel", { ...after(5), class: "parallel" })
-]
+].map((registration) => ({
+  ...registration,
+  entry: { module: `file:///${registration.name}.js`, export: "main" }
+}))
 
 const byName = new Map(pool.map((registration) => [registration.name, registration]))
 
@@ -134,6 +140,7 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
     const run = who < 0.1 && naive.run > 0 ? naive.run - 1 : naive.run
     return { _tag: "PhaseReached", phase: pick(["Startup", "Consistent", "Run", "Run"], who * 3 % 1), run }
   }
+  if (what >= 44 && what < 52 && naive.settings.spares > 0) return ofSpares(naive, who)
   if (what < 52) return { _tag: "Woke" }
   const children = naive.seated.filter(hasChild)
   if (children.length === 0 || what < 54) {
@@ -167,6 +174,15 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
   return { _tag: "ChildExited", ref, status: pick(exits, luck) }
 }
 
+/** The word of a spare, or of one that is not a spare any more or never was. */
+const ofSpares = ({ sparesBegun, spares }: Naive, who: number): Machine.Input => {
+  const luck = (who * 1009) % 1
+  const spare = spares.length === 0 || luck < 0.1 ? Math.floor(who * (sparesBegun + 1)) : pick(spares, who).number
+  const ready = spares.some((one) => one.number === spare && one.pid !== undefined)
+  if (!ready && luck < 0.8) return { _tag: "SpareReady", spare, pid: (1_000_000 + spare) as Pid }
+  return { _tag: "SpareLost", spare, loss: { cause: luck < 0.9 ? "Died" : "Outdated", detail: "gone" } }
+}
+
 /** Mostly at once, sometimes when the machine wants to be woken, a moment before, or much later. */
 const time = (naive: Naive, now: number, wait: number): number => {
   if (wait < 0.5) return now
@@ -193,7 +209,7 @@ class Lineup {
   constructor(settings: Machine.Settings) {
     this.machine = Machine.make(settings)
     this.naive = new Naive(settings)
-    this.onlooker = new Onlooker(settings.maxWorkers, byName)
+    this.onlooker = new Onlooker(settings.maxWorkers, settings.spares, byName)
   }
 
   hear(input: Machine.Input, now: number): ReadonlyArray<Machine.Action> {
@@ -201,6 +217,7 @@ class Lineup {
     const actions = Machine.step(this.machine, input, now)
     same(this.perform(actions, now), wanted, "the orders")
     assert.isUndefined(SlotTable.broken(this.machine.table))
+    assert.isUndefined(Spares.broken(this.machine.spares))
     same(
       [this.machine.phase, this.machine.shutdown, this.machine.recovering],
       [this.naive.phase, this.naive.shutdown, this.naive.recovering],
@@ -217,7 +234,15 @@ class Lineup {
     for (const action of actions) {
       switch (action._tag) {
         case "Spawn":
-          seen.spawned.push(action.launch.ref)
+          seen.spawned.push({ ref: action.launch.ref, spare: action.spare })
+          break
+        case "SpawnSpare": {
+          const { modules, spare } = action
+          seen.sparesBegun.push({ spare, modules })
+          break
+        }
+        case "EndSpare":
+          seen.sparesEnded.push(action.spare)
           break
         case "Signal": {
           const { ref, signal, target } = action
@@ -268,11 +293,13 @@ class Lineup {
   }
 
   private compareSnapshots(now: number): void {
-    const { shutdown, ...table } = Onlook.snapshot(this.machine, 0)
-    const { shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
+    const { nextSpareAt, shutdown, ...table } = Onlook.snapshot(this.machine, 0)
+    const { nextSpareAt: seenSpareAt, shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
     same(seenTable, table, "the table as the events tell it")
+    same(table.spares, this.naive.spareSnapshots, "the spares")
     // A postmaster that stops of its own accord does so without a request.
-    if (seen !== shutdown) same([shutdown, this.machine.abnormal !== undefined], ["Fast", true], "shutdown")
+    if (seen === shutdown) same(seenSpareAt, nextSpareAt, "when the next spare may be begun")
+    else same([shutdown, this.machine.abnormal !== undefined], ["Fast", true], "shutdown")
   }
 
   private compareSleep(now: number): void {

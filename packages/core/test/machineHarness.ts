@@ -4,10 +4,12 @@ import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
 import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
+import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
 import * as Machine from "../src/internal/machine.ts"
 import * as SlotTable from "../src/internal/slotTable.ts"
+import * as Spares from "../src/internal/spares.ts"
 
 export const define = (name: string, options: Partial<Registration> = {}): Registration => ({
   name,
@@ -45,6 +47,7 @@ export class Harness {
       stopTimeout: 30_000,
       maxLaunchesPerTurn: 100,
       restartAfterCrash: true,
+      spares: 0,
       ...settings
     })
   }
@@ -52,6 +55,7 @@ export class Harness {
   hear(input: Machine.Input): this {
     this.orders = Machine.step(this.state, input, this.now)
     assert.isUndefined(SlotTable.broken(this.state.table))
+    assert.isUndefined(Spares.broken(this.state.spares))
     return this
   }
 
@@ -108,6 +112,15 @@ export class Harness {
     return this.hear({ _tag: "ChildNotStarted", ref: this.ref(name), error: failedBirth.error })
   }
 
+  /** The spare of this number stands ready; its pid is 1,000 more. */
+  spareReady(spare: number): this {
+    return this.hear({ _tag: "SpareReady", spare, pid: (1_000 + spare) as Pid })
+  }
+
+  spareLost(spare: number, cause: SpareLoss["cause"] = "Died"): this {
+    return this.hear({ _tag: "SpareLost", spare, loss: { cause, detail: "gone" } })
+  }
+
   terminate(name: string): this {
     return this.hear({ _tag: "TerminateRequested", ref: this.ref(name) })
   }
@@ -143,6 +156,19 @@ export class Harness {
 
   get launched(): ReadonlyArray<string> {
     return this.all("Spawn").map((order) => order.launch.registration.name)
+  }
+
+  /** What was launched from which spare, or cold. */
+  get launchedFrom(): ReadonlyArray<string> {
+    return this.all("Spawn").map(({ launch, spare }) => `${launch.registration.name} ${spare ?? "cold"}`)
+  }
+
+  get sparesBegun(): ReadonlyArray<number> {
+    return this.all("SpawnSpare").map((order) => order.spare)
+  }
+
+  get sparesEnded(): ReadonlyArray<number> {
+    return this.all("EndSpare").map((order) => order.spare)
   }
 
   get signals(): ReadonlyArray<string> {

@@ -41,7 +41,7 @@ export interface Worker {
 
 /** What a turn comes to, as far as others can see it. */
 export interface Outcome {
-  readonly spawned: Array<SlotRef>
+  readonly spawned: Array<{ readonly ref: SlotRef; readonly spare: number | undefined }>
   readonly signals: Array<{ readonly ref: SlotRef; readonly signal: string; readonly target: string }>
   readonly answers: Array<{ readonly request: number; readonly answer: SlotRef | string }>
   readonly halts: Array<boolean>
@@ -50,6 +50,14 @@ export interface Outcome {
   readonly abandoned: Array<SlotRef>
   /** How often the startup effect is told to stop. */
   startupStops: number
+  readonly sparesBegun: Array<{ readonly spare: number; readonly modules: ReadonlyArray<string> }>
+  readonly sparesEnded: Array<number>
+}
+
+export interface Spare {
+  readonly number: number
+  readonly since: number
+  pid: Pid | undefined
 }
 
 const phases: ReadonlyArray<Phase> = ["Init", "Startup", "Consistent", "Run", "Waiting", "Halted"]
@@ -77,7 +85,9 @@ export const nothing = (): Outcome => ({
   halts: [],
   reruns: [],
   abandoned: [],
-  startupStops: 0
+  startupStops: 0,
+  sparesBegun: [],
+  sparesEnded: []
 })
 
 export class Naive {
@@ -93,6 +103,13 @@ export class Naive {
   anewAt: number | undefined
   lastAnewAt: number | undefined
   crashesInARow = 0
+  /** Those that nobody has taken yet. */
+  spares: Array<Spare> = []
+  sparesBegun = 0
+  private sparesDiedInARow = 0
+  private noSpareBefore = 0
+  /** What has been registered to be made from a spare, again and again. */
+  private readonly modules: Array<string> = []
   private now = 0
   private outcome: Outcome = nothing()
 
@@ -110,7 +127,14 @@ export class Naive {
     this.listen(input)
     if (this.phase !== "Halted") this.proceed()
     this.start()
+    this.replenish()
     return this.outcome
+  }
+
+  get spareSnapshots(): ReadonlyArray<unknown> {
+    return this.spares.map(({ number, pid, since }) =>
+      pid === undefined ? { spare: number, state: "Starting", since } : { spare: number, state: "Ready", pid, since }
+    )
   }
 
   statusOf(worker: Worker): WorkerStatus {
@@ -125,7 +149,7 @@ export class Naive {
   sleepUntil(): number | undefined {
     if (this.phase === "Halted") return undefined
     if (this.next() !== undefined) return this.now
-    const times = [this.killAt, this.anewAt]
+    const times = [this.killAt, this.anewAt, this.nextSpareAt()]
     for (const worker of this.seated) {
       times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt)
     }
@@ -176,6 +200,19 @@ export class Naive {
         }
         return
       }
+      case "SpareReady": {
+        const spare = this.spares.find((one) => one.number === input.spare)
+        if (spare !== undefined) spare.pid ??= input.pid
+        return
+      }
+      case "SpareLost": {
+        const spare = this.spares.find((one) => one.number === input.spare)
+        if (spare === undefined) return
+        this.spares = this.spares.filter((one) => one !== spare)
+        if (spare.pid !== undefined && spare.since + 60_000 <= this.now) this.sparesDiedInARow = 0
+        if (input.loss.cause === "Died") this.noSpareFor(pause(++this.sparesDiedInARow))
+        return
+      }
     }
     const worker = this.seated.find((one) =>
       one.ref.slot === input.ref.slot && one.ref.generation === input.ref.generation
@@ -185,6 +222,7 @@ export class Naive {
     if (worker.state === "Unborn") {
       if (input._tag === "ChildStarted") this.started(worker, input.pid)
       if (input._tag === "ChildNotStarted") {
+        this.noSpareFor(100)
         worker.failedBirths++
         worker.lastExit = notStarted(input.error)
         this.failed(worker, pause(worker.failedBirths))
@@ -209,6 +247,7 @@ export class Naive {
     if (slot >= this.settings.maxWorkers) return "SlotsExhausted"
     const earlier = this.everyone.filter((worker) => worker.dynamic && worker.ref.slot === slot)
     const ref = slotRef(slot, dynamic ? earlier.length + 1 : 0)
+    if (registration.spare !== false) this.modules.push(registration.entry.module)
     this.everyone.push({
       ref,
       registration,
@@ -238,6 +277,7 @@ export class Naive {
 
   private started(worker: Worker, pid: Pid): void {
     const { asked } = worker
+    this.noSpareFor(100)
     worker.state = "Alive"
     worker.pid = pid
     worker.everLived = true
@@ -343,6 +383,8 @@ export class Naive {
     this.anewAt = undefined
     for (const worker of this.seated) if (!hasChild(worker)) worker.state = "Gone"
     this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", () => true)
+    this.outcome.sparesEnded.push(...this.spares.map((spare) => spare.number))
+    this.spares = []
   }
 
   /** When the last of the crash group is gone, it is made anew, damped if that was a moment ago. */
@@ -378,8 +420,36 @@ export class Naive {
       const worker = this.next()
       if (worker === undefined) return
       worker.state = "Unborn"
-      this.outcome.spawned.push(worker.ref)
+      const spare = worker.registration.spare === false
+        ? undefined
+        : this.spares.findLast((one) => one.pid !== undefined)
+      if (spare !== undefined) {
+        this.spares = this.spares.filter((one) => one !== spare)
+        this.sparesDiedInARow = 0
+      }
+      this.outcome.spawned.push({ ref: worker.ref, spare: spare?.number })
     }
+  }
+
+  private noSpareFor(millis: number): void {
+    this.noSpareBefore = Math.max(this.noSpareBefore, this.now + millis)
+  }
+
+  /** Nobody else is being born, and there has been time since the last one was. */
+  private nextSpareAt(): number | undefined {
+    if (this.phase === "Init" || this.phase === "Halted" || this.stopping) return undefined
+    if (this.spares.length >= this.settings.spares) return undefined
+    if (this.spares.some((spare) => spare.pid === undefined)) return undefined
+    return this.seated.some((worker) => worker.state === "Unborn") ? undefined : this.noSpareBefore
+  }
+
+  private replenish(): void {
+    const at = this.nextSpareAt()
+    if (at === undefined || at > this.now) return
+    const number = this.sparesBegun++
+    this.spares.push({ number, since: this.now, pid: undefined })
+    const latest = [...new Set(this.modules.toReversed())].slice(0, 32).toReversed()
+    this.outcome.sparesBegun.push({ spare: number, modules: latest })
   }
 
   /** Whose turn it is: of those who may start, whoever was registered first. */

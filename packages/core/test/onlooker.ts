@@ -4,7 +4,7 @@ import type { SlotRef } from "@effect-postmaster/core/Identity"
 import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
 import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
-import type { PostmasterSnapshot, WorkerSnapshot } from "@effect-postmaster/core/Snapshot"
+import type { PostmasterSnapshot, SpareSnapshot, WorkerSnapshot } from "@effect-postmaster/core/Snapshot"
 
 type Row = { -readonly [K in keyof WorkerSnapshot]: WorkerSnapshot[K] } & { births: number }
 
@@ -14,13 +14,17 @@ export class Onlooker {
   private shutdown: ShutdownMode | undefined
   private recovering = false
   private reinitializeAt: number | undefined
+  private readonly spares = new Map<number, SpareSnapshot>()
+  private noSpareBefore = 0
 
   private readonly maxWorkers: number
+  private readonly wantedSpares: number
   /** Events name workers; what was registered under a name is known beforehand. */
   private readonly registrations: ReadonlyMap<string, Registration>
 
-  constructor(maxWorkers: number, registrations: ReadonlyMap<string, Registration>) {
+  constructor(maxWorkers: number, spares: number, registrations: ReadonlyMap<string, Registration>) {
     this.maxWorkers = maxWorkers
+    this.wantedSpares = spares
     this.registrations = registrations
   }
 
@@ -45,6 +49,21 @@ export class Onlooker {
       case "Reinitializing":
         this.reinitializeAt = now + event.delayMillis
         return
+      case "SpareStarting":
+        this.spares.set(event.spare, { spare: event.spare, state: "Starting", since: now })
+        return
+      case "SpareReady":
+        this.spares.set(event.spare, { ...this.spares.get(event.spare)!, state: "Ready", pid: event.pid })
+        return
+      case "SpareLost":
+        this.spares.delete(event.spare)
+        this.noSpareBefore = now + event.nextStartInMillis
+        return
+      case "SpareEnded":
+        this.spares.delete(event.spare)
+        return
+      case "EventsLost":
+        throw new Error("the machine itself loses nothing")
       case "ReloadRequested":
       case "KillIssued":
       case "Halted":
@@ -55,8 +74,10 @@ export class Onlooker {
       case "Starting":
         row.state = "Starting"
         delete row.nextStartAt
+        if (event.spare !== undefined) this.spares.delete(event.spare)
         return
       case "Started":
+        this.launchOver(now)
         row.state = "Started"
         row.pid = event.pid
         row.startedAt = now
@@ -70,6 +91,7 @@ export class Onlooker {
         return
       case "NotStarted":
       case "Exited":
+        if (event._tag === "NotStarted") this.launchOver(now)
         row.lastExit = event._tag === "Exited" ? event.status : notStarted(event.error)
         row.state = "Resting"
         delete row.pid
@@ -79,7 +101,10 @@ export class Onlooker {
   }
 
   snapshot(now: number): PostmasterSnapshot {
+    const nextSpareAt = this.nextSpareAt()
     return {
+      spares: [...this.spares.values()],
+      ...(nextSpareAt === undefined ? undefined : { nextSpareAt }),
       phase: this.phase,
       ...(this.shutdown === undefined ? undefined : { shutdown: this.shutdown }),
       recovering: this.recovering,
@@ -93,6 +118,17 @@ export class Onlooker {
         return nextStartAt <= now ? { ...seen, state: "Waiting" } : { ...seen, nextStartAt }
       })
     }
+  }
+
+  private launchOver(now: number): void {
+    this.noSpareBefore = Math.max(this.noSpareBefore, now + 100)
+  }
+
+  private nextSpareAt(): number | undefined {
+    const stopping = this.phase === "Waiting" && (!this.recovering || this.shutdown !== undefined)
+    if (this.phase === "Init" || this.phase === "Halted" || stopping) return undefined
+    const births = [...this.rows.values(), ...this.spares.values()].some(({ state }) => state === "Starting")
+    return births || this.spares.size >= this.wantedSpares ? undefined : this.noSpareBefore
   }
 
   private newcomer(ref: SlotRef, name: string, now: number): Row {

@@ -4,6 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as Checkpoint from "../src/internal/checkpoint.ts"
+import * as Input from "../src/internal/input.ts"
 
 const written: { readonly [name: string]: Schema.Codec<unknown, unknown> } = {
   SlotRef: Core.Identity.SlotRef,
@@ -16,6 +18,9 @@ const written: { readonly [name: string]: Schema.Codec<unknown, unknown> } = {
   Recording: Core.Recording.Recording,
   RegistrationError: Core.RegistrationError,
   SpawnError: Core.SpawnError,
+  SpareLoss: Core.SpareLoss,
+  Checkpoint: Checkpoint.Checkpoint,
+  Input: Input.Input,
   WorkerStopped: Core.WorkerStopped,
   PostmasterDied: Core.PostmasterDied
 }
@@ -60,5 +65,32 @@ describe("names", () => {
       Core.PostmasterEvent.logLine({ _tag: "Registered", ...worker }),
       { level: "Debug", message: "registering background worker \"mail\"" }
     )
+    assert.deepStrictEqual(
+      Core.PostmasterEvent.logLine({ _tag: "EventsLost", count: 3 }),
+      { level: "Warn", message: "a reader was too slow for 3 events" }
+    )
+  })
+
+  it("the lines about spares say which, and why it was lost", () => {
+    const pid = 42 as Core.Identity.Pid
+    const worker = { ref: Core.Identity.slotRef(3, 7), name: "mail", type: "mailer" }
+    const lost = (cause: Core.SpareLoss["cause"], detail: string, nextStartInMillis: number) =>
+      ({ _tag: "SpareLost", spare: 5, loss: { cause, detail }, nextStartInMillis }) as const
+    const lines: ReadonlyArray<readonly [Core.PostmasterEvent.PostmasterEvent, string]> = [
+      [{ _tag: "SpareStarting", spare: 5 }, "Debug: starting spare 5"],
+      [{ _tag: "SpareReady", spare: 5, pid }, "Debug: spare 5 (PID 42) is ready"],
+      [{ _tag: "Starting", ...worker }, "Debug: starting background worker process \"mail\""],
+      [
+        { _tag: "Starting", ...worker, spare: 5 },
+        "Debug: starting background worker process \"mail\" from spare 5"
+      ],
+      [lost("Died", "out of memory", 200), "Warn: spare 5 was lost: out of memory; next start in 200 ms"],
+      [lost("Outdated", "mail.js has changed", 0), "Debug: spare 5 is outdated: mail.js has changed"],
+      [{ _tag: "SpareEnded", spare: 5 }, "Debug: ending spare 5"]
+    ]
+    for (const [event, line] of lines) {
+      const { level, message } = Core.PostmasterEvent.logLine(event)
+      assert.strictEqual(`${level}: ${message}`, line)
+    }
   })
 })

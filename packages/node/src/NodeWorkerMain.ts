@@ -17,41 +17,31 @@
  *
  * @since 0.1.0
  */
+import { isMain } from "@effect-postmaster/core/BackgroundWorker"
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
-import type { WorkerName } from "@effect-postmaster/core/Identity"
-import type { ChildReport, Launch } from "@effect-postmaster/core/Spawner"
-import { WorkerContext } from "@effect-postmaster/core/WorkerContext"
+import type { ChildReport } from "@effect-postmaster/core/Spawner"
+import type { LifeOrder, WorkerHost, WorkerLife } from "@effect-postmaster/core/WorkerLife"
 import * as WorkerRuntime from "@effect-postmaster/core/WorkerRuntime"
 import type { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
-import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
-import * as Logger from "effect/Logger"
 import * as Predicate from "effect/Predicate"
-import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
 import * as Net from "node:net"
-import { channelFd, decodeToWorker, makeDeframer, maxFrameToWorker } from "./internal/channel.ts"
+import { channelFd, decodeToWorker, makeDeframer, maxFrameToWorker, type Told } from "./internal/channel.ts"
 import { say, sayLastWords } from "./internal/lastWords.ts"
 import { signalGroup } from "./internal/processGroup.ts"
-import { workerLogger } from "./internal/workerLogger.ts"
 
 // -----------------------------------------------------------------------------
 // what a worker is at any moment
 // -----------------------------------------------------------------------------
 
-/** The main fiber, from `Launch` on. */
-let main: Fiber.Fiber<void, unknown> | undefined
+/** What the entry has made of the launch. */
+let life: WorkerLife | undefined
+/** Requests made before there was a life to hear them. Either counts once. */
+const early = new Set<"SIGHUP" | "SIGUSR1">()
 /** The code of the verdict, once it is spoken. After that the worker says nothing more on the channel. */
 let spoken: number | undefined
 /** What has been reported. Each report is made once, however often the program asks for it. */
 const reported = new Set<ChildReport>()
-
-const latch = Latch.makeUnsafe()
-const reloads = Effect.runSync(Queue.sliding<void>(1))
-const postmasterDeath = Deferred.makeUnsafe<void>()
 
 const report = (name: ChildReport): void => {
   if (spoken !== undefined || reported.has(name)) return
@@ -108,7 +98,7 @@ const crash = (error: unknown): void => {
  * process id is ours or does not exist: nobody else can ever have made it.
  */
 const orphaned = (): void => {
-  Deferred.doneUnsafe(postmasterDeath, Effect.void)
+  life?.orphan()
   try {
     process.kill(-process.pid, "SIGKILL")
   } catch {
@@ -120,17 +110,22 @@ const orphaned = (): void => {
 // signals, from the channel and from the operating system alike
 // -----------------------------------------------------------------------------
 
-/** Before `Launch` there is nothing to interrupt and nothing to undo; a main that has not begun never begins. */
+/** Without a life there is nothing to interrupt and nothing to undo; a main that has not begun never begins. */
 const stop = (): void => {
-  if (main !== undefined) return main.interruptUnsafe()
+  if (life !== undefined) return life.signal("SIGTERM")
   leave(ExitStatus.exited(1, { kind: "Interrupted", message: "the worker was asked to stop before it began" }))
+}
+
+const request = (signal: "SIGHUP" | "SIGUSR1"): void => {
+  if (life === undefined) early.add(signal)
+  else life.signal(signal)
 }
 
 const onSignal: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: () => void } = {
   SIGTERM: stop,
   SIGQUIT: leaveAtOnce,
-  SIGHUP: () => void Queue.offerUnsafe(reloads, undefined),
-  SIGUSR1: () => void Latch.openUnsafe(latch)
+  SIGHUP: () => request("SIGHUP"),
+  SIGUSR1: () => request("SIGUSR1")
 }
 
 // -----------------------------------------------------------------------------
@@ -139,26 +134,45 @@ const onSignal: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: () => void }
 
 const importModule = (href: string): Promise<unknown> => import(href)
 
-const contextOf = (launch: Launch): WorkerContext["Service"] =>
-  WorkerContext.of({
-    // Whoever is launched has passed the sanity check.
-    name: launch.registration.name as WorkerName,
-    ref: launch.ref,
-    ready: Effect.sync(() => report("Ready")),
-    latch: { wait: latch.await, set: latch.open, reset: latch.close },
-    reloads: Stream.fromQueue(reloads),
-    postmasterDeath: Deferred.await(postmasterDeath)
-  })
+const host: WorkerHost = {
+  report,
+  log: (line, level) => void (level === "Warn" ? process.stderr : process.stdout).write(`${line}\n`),
+  leave
+}
 
-const begin = (launch: Launch): void => {
-  process.title = `bgworker: ${launch.registration.name}`
-  main = Effect.runFork(
-    WorkerRuntime.run(launch, { importModule, report }).pipe(
-      Effect.provideService(WorkerContext, contextOf(launch)),
-      Effect.provideService(Logger.CurrentLoggers, new Set([workerLogger]))
-    )
+const begin = (launch: LifeOrder): void => {
+  const { entry, name } = launch.registration
+  process.title = `bgworker: ${name}`
+  void importModule(entry.module).then(
+    (module) => {
+      if (spoken !== undefined) return
+      const main = WorkerRuntime.findMain(module, entry)
+      if (!isMain(main)) return leave(ExitStatus.exited(1, main))
+      life = main.begin(launch, host)
+      for (const signal of early) life.signal(signal)
+    },
+    (cause: unknown) => leave(ExitStatus.exited(1, WorkerRuntime.notLoaded(entry, cause)))
   )
-  main.addObserver((exit) => leave(ExitStatus.fromExit(exit)))
+}
+
+/** What a spare does until it is launched. Its title says what it is to whoever lists processes. */
+const standBy = (modules: ReadonlyArray<string>): void => {
+  process.title = "bgworker: spare"
+  // Loaded by spares only: whoever is launched at once has no time for it.
+  void Promise.all([import("effect/Effect"), import("./internal/preparation.ts")])
+    .then(([Effect, { prepare }]) => Effect.runPromise(prepare(modules, importModule)))
+    .then(say, crash)
+}
+
+const obey = (message: Told): void => {
+  switch (message._tag) {
+    case "Prepare":
+      return standBy(message.modules)
+    case "Launch":
+      return begin(message.launch)
+    case "Signal":
+      if (message.signal !== "SIGKILL") onSignal[message.signal]()
+  }
 }
 
 const deframer = makeDeframer(maxFrameToWorker)
@@ -169,8 +183,7 @@ const onBytes = (chunk: Uint8Array): void => {
   for (const frame of frames.success) {
     const message = decodeToWorker(frame)
     if (Result.isFailure(message)) return crash(new Error(`the postmaster sent ${message.failure}`))
-    if (message.success._tag === "Launch") begin(message.success.launch)
-    else if (message.success.signal !== "SIGKILL") onSignal[message.success.signal]()
+    obey(message.success)
   }
 }
 

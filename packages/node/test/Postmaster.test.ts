@@ -1,7 +1,6 @@
 /** The whole postmaster on real processes: what its users see when workers behave badly. */
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
-import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -13,11 +12,11 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Crew from "./fixtures/crew.ts"
-import { isGone, until } from "./support.ts"
+import { isGone, until, workers } from "./support.ts"
 
 const patience = 120_000
 
-const postmaster = Postmaster.layer().pipe(Layer.provide([NodeSpawner.layer, PostmasterConfig.layer()]))
+const postmaster = Postmaster.layer().pipe(Layer.provide([workers(), PostmasterConfig.layer()]))
 
 const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.provideService(effect, References.MinimumLogLevel, "Error")

@@ -11,7 +11,6 @@ import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
 import type { Spawner } from "@effect-postmaster/core/Spawner"
 import type { WorkerHandle } from "@effect-postmaster/core/WorkerHandle"
 import * as WorkerStatus from "@effect-postmaster/core/WorkerStatus"
-import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -24,7 +23,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Crew from "./fixtures/spawned.ts"
-import { isGone, until } from "./support.ts"
+import { birth, isGone, until, workers } from "./support.ts"
 
 const spawners: ReadonlyArray<{
   readonly name: string
@@ -32,8 +31,8 @@ const spawners: ReadonlyArray<{
   /** Each worker is a process, which others can signal. */
   readonly processes: boolean
 }> = [
-  { name: "fiber", layer: SpawnerFiber.layer, processes: false },
-  { name: "process", layer: NodeSpawner.layer, processes: true }
+  ...(birth === "cold" ? [{ name: "fiber", layer: SpawnerFiber.layer, processes: false }] : []),
+  { name: "process", layer: workers(), processes: true }
 ]
 
 const patience = 60_000
@@ -45,6 +44,10 @@ interface Seen {
 }
 
 const said = (seen: Seen, text: string) => until(`a line "${text}"`, () => seen.lines.includes(text))
+
+/** The events come to their reader when it is its turn; the last one brings those before it. */
+const heard = (seen: Seen, tag: PostmasterEvent["_tag"]) =>
+  until(`the event ${tag}`, () => seen.events.some((event) => event._tag === tag))
 
 const eventsOf = <Tag extends PostmasterEvent["_tag"]>(
   seen: Seen,
@@ -141,6 +144,7 @@ for (const spawner of spawners) {
       Effect.gen(function*() {
         const { register } = yield* Postmaster
         yield* (yield* register(Crew.Service, "return")).waitForEnd
+        yield* heard(seen, "Unregistered")
         assert.strictEqual(eventsOf(seen, "Starting").length, 1)
         assert.deepStrictEqual(eventsOf(seen, "Unregistered").map(({ reason }) => reason), ["Done"])
       }))
@@ -225,6 +229,7 @@ for (const spawner of spawners) {
         assert.deepInclude(exitOf(yield* worker.waitForEnd), { code: 1, kind: "Interrupted" })
         yield* worker.terminate
         yield* said(seen, "finalizer ran")
+        yield* heard(seen, "Unregistered")
         assert.deepStrictEqual(eventsOf(seen, "SignalSent").map(({ signal }) => signal), ["SIGTERM"])
       }))
 
@@ -241,6 +246,7 @@ for (const spawner of spawners) {
           const pids = yield* Effect.forEach(workers, (worker) => worker.waitForReady, { concurrency: 2 })
           yield* shutdown(mode)
           yield* awaitHalt
+          yield* heard(seen, "Halted")
           for (const worker of workers) assert.strictEqual(exitOf(yield* worker.waitForEnd).code, code)
           assert.strictEqual(eventsOf(seen, "Starting").length, 2)
           if (spawner.processes) { for (const pid of pids) assert.isTrue(isGone(pid)) }
@@ -273,6 +279,7 @@ for (const spawner of spawners) {
           const before = yield* witness.waitForReady
           const crasher = yield* register(Crew.Exits, code)
           assert.deepInclude(exitOf(yield* crasher.waitForEnd), { code })
+          yield* heard(seen, "CrashDetected")
           assert.deepStrictEqual(eventsOf(seen, "CrashDetected").map(({ name }) => name), ["exits"])
           assert.notStrictEqual(yield* back(witness), before)
         }))
@@ -287,6 +294,7 @@ for (const spawner of spawners) {
         yield* deaf.waitForReady
         yield* register(Crew.Attached, "die")
         assert.deepStrictEqual(yield* deaf.waitForEnd, Option.some(killed))
+        yield* heard(seen, "Unregistered")
         assert.strictEqual(eventsOf(seen, "KillIssued").length, 1)
         assert.deepStrictEqual(eventsOf(seen, "SignalSent").map(({ signal }) => signal), ["SIGQUIT", "SIGKILL"])
       }), { killAfter: "100 millis" })
@@ -300,6 +308,7 @@ for (const spawner of spawners) {
           const pid = yield* deaf.waitForReady
           yield* shutdown("Immediate")
           yield* awaitHalt
+          yield* heard(seen, "Halted")
           assert.deepStrictEqual(yield* deaf.waitForEnd, Option.some(killed))
           assert.strictEqual(eventsOf(seen, "KillIssued").length, 1)
           assert.isTrue(isGone(pid))

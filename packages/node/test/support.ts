@@ -7,9 +7,11 @@ import { slotRef } from "@effect-postmaster/core/Identity"
 import type { Flag } from "@effect-postmaster/core/Registration"
 import { type Child, type ChildReport, type Launch, Spawner } from "@effect-postmaster/core/Spawner"
 import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as References from "effect/References"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -59,6 +61,38 @@ const remember = (log: Array<Entry>) =>
     })
   })
 
+/** How the workers of this run of the tests are borne. */
+export const birth = process.env["POSTMASTER_TEST_BIRTH"] ?? "cold"
+
+/** Makes a spare for every launch, and has the launch made from it if that can be. */
+const fromSpares: Layer.Layer<Spawner, never, Spawner> = Layer.effect(
+  Spawner,
+  Spawner.use((spawner) =>
+    Effect.succeed(Spawner.of({
+      spawn: Effect.fnUntraced(function*(launch, report) {
+        const { module } = launch.registration.entry
+        const spare = yield* Effect.option(spawner.spare!(module.startsWith("file:") ? [module] : []))
+        return yield* spawner.spawn(launch, report, Option.getOrUndefined(spare))
+      })
+    }))
+  )
+)
+
+/** The spawner under test: cold births through a launcher, births from spares, or births by the application itself. */
+export const workers = (options: NodeSpawner.Options = {}): Layer.Layer<Spawner> => {
+  switch (birth) {
+    case "spare":
+      // What stands in for Node in some tests makes no spare.
+      return options.execPath === undefined
+        ? Layer.provide(fromSpares, NodeSpawner.layerWith(options))
+        : NodeSpawner.layerWith(options)
+    case "direct":
+      return NodeSpawner.layerWith({ launcher: false, ...options })
+    default:
+      return NodeSpawner.layerWith(options)
+  }
+}
+
 /** Bears a worker whose log entries are remembered with its life. */
 export const born = (
   order: Launch,
@@ -66,10 +100,16 @@ export const born = (
 ): Effect.Effect<Life, unknown, Scope.Scope> => {
   const log: Array<Entry> = []
   const reports: Array<ChildReport> = []
-  return Spawner.use((spawner) => spawner.spawn(order, (report) => reports.push(report))).pipe(
-    Effect.map((child): Life => ({ ...child, reports, log })),
-    Effect.provide(Layer.merge(NodeSpawner.layerWith(options), Logger.layer([remember(log)])))
-  )
+  return Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const context = yield* Layer.buildWithScope(
+      Layer.provideMerge(workers(options), Logger.layer([remember(log)])),
+      scope
+    )
+    const spawner = Context.get(context, Spawner)
+    const child = yield* Effect.provideContext(spawner.spawn(order, (report) => reports.push(report)), context)
+    return { ...child, reports, log }
+  })
 }
 
 /** Bears a worker and waits for its end. */
@@ -104,6 +144,12 @@ export const until = <A>(what: string, look: () => A | undefined | false): Effec
 export const saw = (life: Life, text: string): Effect.Effect<Entry> =>
   until(`a line "${text}"`, () => life.log.find((entry) => entry.text.includes(text)))
 
+/** The parent of a process. */
+export const parentOf = (pid: number): number => {
+  const stat = Fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1])
+}
+
 /** The state letter of a process, or `undefined` if it is gone: `T` stopped, `Z` dead and not reaped. */
 export const stateOf = (pid: number): string | undefined => {
   try {
@@ -114,8 +160,10 @@ export const stateOf = (pid: number): string | undefined => {
   }
 }
 
-/** `true` when all threads of a process have ended, and with them its files, and nobody has reaped it yet. */
-export const isUnreaped = (pid: number): boolean =>
-  stateOf(pid) === "Z" && Fs.readdirSync(`/proc/${pid}/task`).length === 1
+/** `true` when all threads of a process have ended, and with them its files, whether anybody has reaped it yet or not. */
+export const isOver = (pid: number): boolean => {
+  const state = stateOf(pid)
+  return state === undefined || (state === "Z" && Fs.readdirSync(`/proc/${pid}/task`).length === 1)
+}
 
 export const isGone = (pid: number): boolean => [undefined, "Z", "X"].includes(stateOf(pid))

@@ -21,7 +21,8 @@ export const Settings = Schema.Struct({
   // @effect-diagnostics-next-line schemaNumber:off
   stopTimeout: Schema.Number,
   maxLaunchesPerTurn: Schema.Natural,
-  restartAfterCrash: Schema.Boolean
+  restartAfterCrash: Schema.Boolean,
+  spares: Schema.Natural
 })
 
 const Life = Schema.TaggedUnion({
@@ -68,7 +69,18 @@ export const Checkpoint = Schema.Struct({
   /** Per slot that was ever taken. */
   generations: Schema.Array(Schema.Natural),
   sequence: Schema.Natural,
-  tenants: Schema.Array(Tenant)
+  tenants: Schema.Array(Tenant),
+  spares: Schema.Struct({
+    standing: Schema.Array(Schema.Struct({
+      spare: Schema.Natural,
+      since: Schema.Finite,
+      pid: Schema.UndefinedOr(Pid)
+    })),
+    modules: Schema.Array(Schema.String),
+    next: Schema.Natural,
+    losses: Schema.Natural,
+    notBefore: Schema.Finite
+  })
 })
 
 export interface Checkpoint extends Schema.Schema.Type<typeof Checkpoint> {}
@@ -99,11 +111,18 @@ export const save = (state: Machine.State): Checkpoint => ({
     failedBirths: tenant.failedBirths,
     doomed: tenant.doomed,
     lastExit: tenant.lastExit
-  }))
+  })),
+  spares: {
+    standing: [...state.spares.standing.values()],
+    modules: [...state.spares.modules],
+    next: state.spares.next,
+    losses: state.spares.losses,
+    notBefore: state.spares.notBefore
+  }
 })
 
 export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machine.State => {
-  const { generations, sequence, tenants, ...rest } = checkpoint
+  const { generations, sequence, spares, tenants, ...rest } = checkpoint
   const table = SlotTable.restore({
     size: settings.maxWorkers,
     generations,
@@ -115,5 +134,16 @@ export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machin
       job: isJob(tenant.registration.restart)
     }))
   })
-  return { ...rest, settings, table }
+  return {
+    ...rest,
+    settings,
+    table,
+    spares: {
+      ...spares,
+      wanted: settings.spares,
+      launches: tenants.filter((tenant) => tenant.life._tag === "Starting").length,
+      standing: new Map(spares.standing.map((spare) => [spare.spare, spare])),
+      modules: new Set(spares.modules)
+    }
+  }
 }

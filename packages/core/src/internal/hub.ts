@@ -1,41 +1,61 @@
 /**
- * Fan-out to onlookers that can neither slow the loop down nor make it grow: a
- * reader who falls behind loses the oldest.
+ * Fan-out to onlookers who can neither slow the loop down nor make it grow. Each
+ * has a queue of its own; one who falls behind loses the oldest, and is told in
+ * their place how many there were.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Take from "effect/Take"
+
+interface Numbered<A> {
+  readonly number: number
+  readonly value: A
+}
+
+type Reader<A> = Queue.Queue<Numbered<A>, Cause.Done>
 
 export interface Hub<A> {
-  readonly pubsub: PubSub.PubSub<Take.Take<A>>
-  subscribers: number
+  readonly capacity: number
+  readonly readers: Set<Reader<A>>
+  published: number
+  ended: boolean
 }
 
-export const make = <A>(capacity: number): Effect.Effect<Hub<A>> =>
-  Effect.map(PubSub.sliding<Take.Take<A>>(capacity), (pubsub) => ({ pubsub, subscribers: 0 }))
+export const make = <A>(capacity: number): Hub<A> => ({ capacity, readers: new Set(), published: 0, ended: false })
 
-/** Never waits: the oldest makes room. (`publishUnsafe` does not slide.) */
-export const publish = <A>(self: Hub<A>, value: A): Effect.Effect<unknown> =>
-  self.subscribers > 0 ? PubSub.publish(self.pubsub, [value]) : Effect.void
+/** Never waits and runs nobody else's code: readers are resumed later. */
+export const publish = <A>(self: Hub<A>, value: A): void => {
+  const numbered: Numbered<A> = { number: self.published++, value }
+  for (const reader of self.readers) Queue.offerUnsafe(reader, numbered)
+}
 
+/** Ends every stream, after what its reader still has before it. */
 export const end = <A>(self: Hub<A>): void => {
-  PubSub.endUnsafe(self.pubsub, Exit.void)
+  self.ended = true
+  for (const reader of self.readers) Queue.endUnsafe(reader)
+  self.readers.clear()
 }
 
-/** Everything published from now on, after `first` as it is at the moment of subscribing. */
-export const stream = <A>(self: Hub<A>, first: () => ReadonlyArray<A>): Stream.Stream<A> =>
-  Stream.unwrap(Effect.gen(function*() {
-    yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        self.subscribers++
-      }),
-      () =>
-        Effect.sync(() => {
-          self.subscribers--
-        })
+const subscribe = <A>(self: Hub<A>): Effect.Effect<Reader<A>, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.map(Queue.sliding<Numbered<A>, Cause.Done>(self.capacity), (reader) => {
+      if (self.ended) Queue.endUnsafe(reader)
+      else self.readers.add(reader)
+      return reader
+    }),
+    (reader) => Effect.sync(() => self.readers.delete(reader))
+  )
+
+/** Everything published from now on; `lost` makes what stands for so many that were not read in time. */
+export const stream = <A>(self: Hub<A>, lost: (count: number) => A): Stream.Stream<A> =>
+  Stream.unwrap(Effect.map(subscribe(self), (reader) => {
+    const from = self.published
+    // The newest is never lost, so every gap in the numbers is seen.
+    return Stream.mapAccum(
+      Stream.fromQueue(reader),
+      () => from,
+      (next, { number, value }) => [number + 1, number > next ? [lost(number - next), value] : [value]]
     )
-    const subscription = yield* PubSub.subscribe(self.pubsub)
-    return Stream.concat(Stream.fromArray(first()), Stream.flattenTake(Stream.fromSubscription(subscription)))
   }))

@@ -7,6 +7,7 @@ import { ExitStatus } from "../ExitStatus.ts"
 import { Pid, SlotRef } from "../Identity.ts"
 import { ShutdownMode } from "../Phase.ts"
 import { Registrant, Registration } from "../Registration.ts"
+import { SpareLoss } from "../SpareLoss.ts"
 import { SpawnError } from "../SpawnError.ts"
 
 export const Input = Schema.TaggedUnion({
@@ -25,7 +26,9 @@ export const Input = Schema.TaggedUnion({
   ChildReady: { ref: SlotRef },
   ChildAttached: { ref: SlotRef },
   ChildDetached: { ref: SlotRef },
-  ChildExited: { ref: SlotRef, status: ExitStatus }
+  ChildExited: { ref: SlotRef, status: ExitStatus },
+  SpareReady: { spare: Schema.Natural, pid: Pid },
+  SpareLost: { spare: Schema.Natural, loss: SpareLoss }
 })
 
 export type Input = typeof Input.Type

@@ -23,9 +23,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberHandle from "effect/FiberHandle"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import { lost } from "../ExitStatus.ts"
 import { PostmasterDied } from "../HandleError.ts"
 import type { SlotRef } from "../Identity.ts"
@@ -36,12 +39,14 @@ import type { Recording } from "../Recording.ts"
 import type { Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
-import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.ts"
+import type { SpareLoss } from "../SpareLoss.ts"
+import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import * as Hub from "./hub.ts"
 import * as Machine from "./machine.ts"
 import * as Onlook from "./onlook.ts"
 import * as Recorder from "./recorder.ts"
+import * as SlotTable from "./slotTable.ts"
 import * as Watch from "./watch.ts"
 
 export interface Loop {
@@ -57,6 +62,9 @@ export interface Loop {
   readonly snapshot: Effect.Effect<PostmasterSnapshot>
   readonly snapshots: Stream.Stream<PostmasterSnapshot>
   readonly events: Stream.Stream<PostmasterEvent>
+  /** Who is registered under a name, in the order of registration. */
+  readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
+  readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   readonly recording: Effect.Effect<Recording>
   /** Opens the table, runs the startup effect, and returns when phase Run is reached or the postmaster has halted. */
   readonly open: Effect.Effect<void, unknown>
@@ -67,7 +75,6 @@ export interface Loop {
 export type Startup = (phase: { readonly consistent: Effect.Effect<void> }) => Effect.Effect<void, unknown>
 
 const maxUnreadEvents = 1024
-const maxUnreadSnapshots = 64
 
 export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | PostmasterConfig | Scope.Scope> = Effect
   .fnUntraced(function*(startup: Startup) {
@@ -75,12 +82,12 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const settings = yield* PostmasterConfig
     const scope = yield* Effect.scope
     const clock = yield* Clock.Clock
+    const minimumLogLevel = yield* References.MinimumLogLevel
 
-    const state = Machine.make(toMachineSettings(settings))
-    const recorder = Recorder.make(state)
+    const state = Machine.make(toMachineSettings(settings, spawner.spare !== undefined))
+    const recorder = Recorder.make(state.settings)
     const mailbox = yield* Queue.unbounded<Machine.Input>()
-    const events = yield* Hub.make<PostmasterEvent>(maxUnreadEvents)
-    const snapshots = yield* Hub.make<PostmasterSnapshot>(maxUnreadSnapshots)
+    const events = Hub.make<PostmasterEvent>(maxUnreadEvents)
     const opened = Deferred.makeUnsafe<void, unknown>()
     const halted = Deferred.makeUnsafe<void, PostmasterDied>()
 
@@ -88,9 +95,11 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const epoch = Math.round(clock.currentTimeMillisUnsafe() - Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000)
 
     const requests = new Map<number, Request>()
-    const watches = new Map<number, Watch.Watch>()
-    const births = new Map<number, Birth>()
-    const children = new Map<number, Child>()
+    // By slot. Arrays, because a Map in which one key comes and goes is walked from end to end.
+    const watches: Array<Watch.Watch | undefined> = []
+    const births: Array<Birth | undefined> = []
+    const children: Array<Child | undefined> = []
+    const spares = new Map<number, Kept>()
     let lastRequest = 0
     let closed = false
     let dead = false
@@ -106,14 +115,42 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const tell = (input: Machine.Input): void => {
       if (!closed) Queue.offerUnsafe(mailbox, input)
     }
+    const onlook = Onlook.make(state, epoch)
+    let obituary: PostmasterSnapshot | undefined
     const snapshot = (): PostmasterSnapshot => {
-      const seen = Onlook.snapshot(state, epoch)
+      const seen = Onlook.look(onlook)
+      if (!dead) return seen
       // A loop that has died has taken everybody along.
-      return dead ? { ...seen, phase: "Halted", freeSlots: seen.maxWorkers, workers: [] } : seen
+      const { nextSpareAt: _, ...rest } = seen
+      return obituary ??= { ...rest, phase: "Halted", freeSlots: rest.maxWorkers, workers: [], spares: [] }
     }
 
+    /** Onlookers who have seen the newest snapshot. They look again after a turn, which knows nothing of what they see. */
+    const waiting = new Set<() => void>()
+    const changed = Effect.callback<void>((resume) => {
+      const wake = (): void => {
+        waiting.delete(wake)
+        // Facts that have come together are all heard before.
+        resume(Effect.yieldNow)
+      }
+      waiting.add(wake)
+      return Effect.sync(() => waiting.delete(wake))
+    })
+    const wakeOnlookers = (): void => {
+      for (const wake of [...waiting]) wake()
+    }
+    /** The newest snapshot, as soon as it is another than the one `seen`; nothing if there will be no other. */
+    const nextSnapshot = (
+      seen: PostmasterSnapshot | undefined
+    ): Effect.Effect<readonly [PostmasterSnapshot, PostmasterSnapshot] | undefined> =>
+      Effect.suspend(() => {
+        const now = snapshot()
+        if (now !== seen) return Effect.succeed([now, now] as const)
+        return closed ? Effect.undefined : Effect.flatMap(changed, () => nextSnapshot(seen))
+      })
+
     /** One life: reports its birth, what it says and its death, in this order, and decides nothing. */
-    const live = Effect.fnUntraced(function*(launch: Launch, birth: Birth) {
+    const live = Effect.fnUntraced(function*(launch: Launch, birth: Birth, kept: Kept | undefined) {
       const { ref } = launch
       let stage: "Unborn" | "Alive" | "Over" = "Unborn"
       const early: Array<ChildReport> = []
@@ -123,9 +160,13 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
         else if (stage === "Unborn") early.push(report)
       }
       const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
-        const child = yield* Effect.suspend(() => spawner.spawn(launch, report))
+        const child = yield* Effect.ensuring(
+          Effect.suspend(() => spawner.spawn(launch, report, kept?.spare)),
+          // Whoever was taken is the child's from here on; whoever did not fit goes.
+          Effect.sync(() => kept?.keeper?.interruptUnsafe())
+        )
         if (birth.abandoned) return yield* Effect.interrupt
-        children.set(ref.slot, child)
+        children[ref.slot] = child
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
         stage = "Alive"
         early.forEach(report)
@@ -135,8 +176,8 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       })))
       if (birth.abandoned) return
       // The scope has closed: whatever the child had started is gone, too.
-      const born = children.delete(ref.slot)
-      births.delete(ref.slot)
+      const born = children[ref.slot] !== undefined
+      children[ref.slot] = births[ref.slot] = undefined
       if (Exit.isSuccess(exit)) return tell({ _tag: "ChildExited", ref, status: exit.value })
       const detail = Cause.pretty(exit.cause)
       if (born) return tell({ _tag: "ChildExited", ref, status: lost(`its spawner failed: ${detail}`) })
@@ -144,20 +185,50 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       tell({ _tag: "ChildNotStarted", ref, error: failure?.error ?? notBorn(launch, detail) })
     })
 
-    const bear = (launch: Launch): Effect.Effect<unknown> => {
+    /** One spare: reports that it is ready and that it is lost. Interrupting its keeper ends it, unless it was taken. */
+    const keep = Effect.fnUntraced(function*(number: number, modules: ReadonlyArray<string>, kept: Kept) {
+      const lose = (loss: SpareLoss): void => {
+        // Whoever was handed over is no spare any more, and is lost once.
+        if (spares.delete(number)) tell({ _tag: "SpareLost", spare: number, loss })
+      }
+      const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
+        const spare = yield* Effect.suspend(() => spawner.spare!(modules))
+        kept.spare = spare
+        tell({ _tag: "SpareReady", spare: number, pid: spare.pid })
+        // Told before it is swept up, so that no launch is given one that is gone.
+        lose(yield* spare.lost)
+      })))
+      if (Exit.isFailure(exit)) lose({ cause: "Died", detail: Cause.pretty(exit.cause) })
+    })
+
+    const bearSpare = (number: number, modules: ReadonlyArray<string>): Effect.Effect<unknown> => {
+      const kept: Kept = { spare: undefined, keeper: undefined }
+      spares.set(number, kept)
+      return Effect.map(Effect.forkIn(keep(number, modules, kept), childScope, { startImmediately: true }), (fiber) => {
+        kept.keeper = fiber
+      })
+    }
+
+    const handOver = (number: number): Kept | undefined => {
+      const kept = spares.get(number)
+      spares.delete(number)
+      return kept
+    }
+
+    const bear = (launch: Launch, kept: Kept | undefined): Effect.Effect<unknown> => {
       const birth: Birth = { launch, abandoned: false, fiber: undefined }
-      births.set(launch.ref.slot, birth)
-      return Effect.map(Effect.forkIn(live(launch, birth), childScope, { startImmediately: true }), (fiber) => {
+      births[launch.ref.slot] = birth
+      return Effect.map(Effect.forkIn(live(launch, birth, kept), childScope, { startImmediately: true }), (fiber) => {
         birth.fiber = fiber
       })
     }
 
     /** Nobody waits for a birth that does not end. Should it succeed one day, its scope closes at once. */
     const abandon = (ref: SlotRef): void => {
-      const birth = births.get(ref.slot)
-      if (birth === undefined || children.has(ref.slot)) return
+      const birth = births[ref.slot]
+      if (birth === undefined || children[ref.slot] !== undefined) return
       birth.abandoned = true
-      births.delete(ref.slot)
+      births[ref.slot] = undefined
       birth.fiber?.interruptUnsafe()
       tell({ _tag: "ChildNotStarted", ref, error: notBorn(birth.launch, "it was not born in time") })
     }
@@ -187,9 +258,13 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const perform = (action: Machine.Action): Effect.Effect<unknown> | void => {
       switch (action._tag) {
         case "Spawn":
-          return bear(action.launch)
+          return bear(action.launch, action.spare === undefined ? undefined : handOver(action.spare))
+        case "SpawnSpare":
+          return bearSpare(action.spare, action.modules)
+        case "EndSpare":
+          return handOver(action.spare)?.keeper?.interruptUnsafe()
         case "Signal": {
-          const child = children.get(action.ref.slot)
+          const child = children[action.ref.slot]
           // Delivered before the turn goes on, as the contract has it; a spawner that breaks the contract harms nobody.
           return child && Effect.forkIn(
             Effect.ignoreCause(Effect.suspend(() => child.signal(action.signal, action.target)), { log: true }),
@@ -201,7 +276,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
           const request = requests.get(action.request)!
           requests.delete(action.request)
           const watch = Watch.make(request.name, action.ref)
-          watches.set(action.ref.slot, watch)
+          watches[action.ref.slot] = watch
           answers.push(() => request.resume(Effect.succeed(watch)))
           return
         }
@@ -212,8 +287,8 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
           return
         }
         case "Notify": {
-          const watch = watches.get(action.ref.slot)!
-          if (action.gone) watches.delete(action.ref.slot)
+          const watch = watches[action.ref.slot]!
+          if (action.gone) watches[action.ref.slot] = undefined
           Watch.update(watch, action.status, action.gone)
           answers.push(() => Watch.tell(watch))
           return
@@ -229,7 +304,8 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
           if (action.event._tag === "PhaseReached" && action.event.phase === "Run") {
             answers.push(() => Deferred.doneUnsafe(opened, Exit.void))
           }
-          return Effect.andThen(Hub.publish(events, action.event), log(action.event))
+          Hub.publish(events, action.event)
+          return log(action.event, minimumLogLevel)
         case "Halt":
           answers.push(() => conclude(action.abnormal ? new PostmasterDied({ detail: action.detail }) : undefined))
           return
@@ -238,15 +314,13 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
 
     const turn = Effect.fnUntraced(function*(input: Machine.Input) {
       const now = monotonic()
-      Recorder.note(recorder, state, input, now)
+      Recorder.note(recorder, input, now)
       const actions = Machine.step(state, input, now)
-      let changed = false
       for (const action of actions) {
         const effect = perform(action)
         if (effect !== undefined) yield* effect
-        changed ||= action._tag !== "Reject"
       }
-      if (changed && snapshots.subscribers > 0) yield* Hub.publish(snapshots, snapshot())
+      if (waiting.size > 0) answers.push(wakeOnlookers)
       for (const answer of answers.splice(0)) answer()
     })
 
@@ -284,12 +358,11 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       closed = true
       for (const request of requests.values()) request.resume(Effect.fail(refusal(request.name)))
       requests.clear()
-      for (const watch of watches.values()) {
-        Watch.die(watch, died ?? new PostmasterDied({ detail: "it has shut down" }))
+      for (const watch of watches.splice(0)) {
+        if (watch !== undefined) Watch.die(watch, died ?? new PostmasterDied({ detail: "it has shut down" }))
       }
-      watches.clear()
       Hub.end(events)
-      Hub.end(snapshots)
+      wakeOnlookers()
       Deferred.doneUnsafe(opened, Exit.void)
       Deferred.doneUnsafe(halted, died === undefined ? Exit.void : Exit.fail(died))
     }
@@ -322,9 +395,15 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
       tell: (input) => Effect.sync(() => tell(input)),
       snapshot: Effect.sync(snapshot),
-      snapshots: Hub.stream(snapshots, () => [snapshot()]),
-      events: Hub.stream(events, () => []),
-      recording: Effect.sync(() => Recorder.recording(recorder, state.settings)),
+      snapshots: Stream.unfold(undefined, nextSnapshot),
+      events: Hub.stream(events, eventsLost),
+      find: (name) =>
+        Effect.sync(() => SlotTable.namesakes(state.table, name).flatMap(({ ref }) => watches[ref.slot] ?? [])),
+      typeByPid: (pid) =>
+        Effect.sync(() =>
+          Option.fromUndefinedOr(closed ? undefined : SlotTable.findPid(state.table, pid)?.registration.type)
+        ),
+      recording: Effect.sync(() => Recorder.recording(recorder)),
       open: Effect.gen(function*() {
         tell({ _tag: "PhaseReached", phase: "Startup", run: state.startupRun })
         yield* startStartup(state.startupRun)
@@ -334,11 +413,19 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     } satisfies Loop
   })
 
+const eventsLost = (count: number): PostmasterEvent => ({ _tag: "EventsLost", count })
+
 /** A life that may not have begun. */
 interface Birth {
   readonly launch: Launch
   abandoned: boolean
   fiber: Fiber.Fiber<void> | undefined
+}
+
+/** A spare and the fiber that keeps it. */
+interface Kept {
+  spare: Spare | undefined
+  keeper: Fiber.Fiber<void> | undefined
 }
 
 const notBorn = (launch: Launch, detail: string): SpawnError =>
@@ -349,13 +436,14 @@ interface Request {
   readonly resume: (effect: Effect.Effect<Watch.Watch, RegistrationError>) => void
 }
 
-const toMachineSettings = (settings: Settings): Machine.Settings => ({
+const toMachineSettings = (settings: Settings, canSpare: boolean): Machine.Settings => ({
   maxWorkers: settings.maxWorkers,
   classLimits: settings.classLimits,
   killAfter: Duration.toMillis(settings.killAfter),
   stopTimeout: Duration.toMillis(settings.stopTimeout),
   maxLaunchesPerTurn: settings.maxLaunchesPerTurn,
-  restartAfterCrash: settings.restartAfterCrash
+  restartAfterCrash: settings.restartAfterCrash,
+  spares: canSpare ? settings.spares : 0
 })
 
 const fromReport = (ref: SlotRef, report: ChildReport): Machine.Input => {
@@ -387,8 +475,9 @@ const inOrder = (batch: ReadonlyArray<Machine.Input>): ReadonlyArray<Machine.Inp
 const urgency = (input: Machine.Input): number =>
   input._tag === "ShutdownRequested" ? 2 : input._tag === "ReloadRequested" ? 1 : 0
 
-const log = (event: PostmasterEvent): Effect.Effect<void> => {
+const log = (event: PostmasterEvent, minimum: LogLevel.LogLevel): Effect.Effect<void> | undefined => {
   const { level, message } = logLine(event)
+  if (LogLevel.isGreaterThan(minimum, level)) return
   const logged = Effect.logWithLevel(level)(message)
   // A logger that throws costs its line and nothing else.
   return Effect.ignoreCause(

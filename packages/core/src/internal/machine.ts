@@ -35,18 +35,25 @@ import {
   type RegistrationErrorReason,
   SlotsExhausted
 } from "../RegistrationError.ts"
+import type { SpareLoss } from "../SpareLoss.ts"
 import type { Launch } from "../Spawner.ts"
 import type { SpawnError } from "../SpawnError.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Input } from "./input.ts"
 import * as SlotTable from "./slotTable.ts"
+import * as Spares from "./spares.ts"
 
 export type { Input } from "./input.ts"
 
 /** What is to be done, in this order. */
 export type Action =
-  | { readonly _tag: "Spawn"; readonly launch: Launch }
+  /** With the number of the spare it may be made from, if one stands ready. */
+  | { readonly _tag: "Spawn"; readonly launch: Launch; readonly spare?: number }
+  /** Bear a spare that imports these entry modules ahead. */
+  | { readonly _tag: "SpawnSpare"; readonly spare: number; readonly modules: ReadonlyArray<string> }
+  /** End a spare; whether it was ready or not, nothing more is heard of it. */
+  | { readonly _tag: "EndSpare"; readonly spare: number }
   | {
     readonly _tag: "Signal"
     readonly ref: SlotRef
@@ -79,11 +86,13 @@ export interface Settings {
   readonly stopTimeout: number
   readonly maxLaunchesPerTurn: number
   readonly restartAfterCrash: boolean
+  readonly spares: number
 }
 
 export interface State {
   readonly settings: Settings
   readonly table: SlotTable.SlotTable
+  readonly spares: Spares.Spares
   phase: Phase
   /** The run of the startup effect whose word counts. */
   startupRun: number
@@ -116,6 +125,7 @@ const damping = (attempt: number): number =>
 export const make = (settings: Settings): State => ({
   settings,
   table: SlotTable.make(settings.maxWorkers),
+  spares: Spares.make(settings.spares),
   phase: "Init",
   startupRun: 0,
   shutdown: undefined,
@@ -129,7 +139,11 @@ export const make = (settings: Settings): State => ({
 })
 
 /** An independent state that can be advanced on its own. */
-export const copy = (self: State): State => ({ ...self, table: SlotTable.copy(self.table) })
+export const copy = (self: State): State => ({
+  ...self,
+  table: SlotTable.copy(self.table),
+  spares: Spares.copy(self.spares)
+})
 
 interface Turn {
   readonly state: State
@@ -143,6 +157,7 @@ export const step = (state: State, input: Input, now: number): ReadonlyArray<Act
   receive(turn, input)
   advance(turn)
   launch(turn)
+  replenish(turn)
   return turn.actions
 }
 
@@ -156,10 +171,17 @@ export const nextWakeAt = (state: State): number | undefined => {
     return Number.NEGATIVE_INFINITY
   }
   return earliest(
-    SlotTable.nextDueAt(state.table),
-    earliest(SlotTable.nextDeadlineAt(state.table), earliest(state.killAt, state.reinitializeAt))
+    earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
+    earliest(
+      earliest(state.killAt, state.reinitializeAt),
+      nextSpareAt(state)
+    )
   )
 }
+
+/** When the next spare may be begun, if one is missing. Spares share nothing, so a recovery does not keep them away. */
+export const nextSpareAt = (state: State): number | undefined =>
+  state.phase === "Init" || state.phase === "Halted" || state.stopping ? undefined : Spares.nextBirthAt(state.spares)
 
 const earliest = (self: number | undefined, that: number | undefined): number | undefined =>
   self === undefined ? that : that === undefined ? self : Math.min(self, that)
@@ -184,6 +206,10 @@ const receive = (turn: Turn, input: Input): void => {
       return shutdownRequested(turn, input.mode)
     case "ReloadRequested":
       return reloadRequested(turn)
+    case "SpareReady":
+      return spareReady(turn, input.spare, input.pid)
+    case "SpareLost":
+      return spareLost(turn, input.spare, input.loss)
   }
   // The rest is about one tenant; a stale reference changes nothing.
   const tenant = SlotTable.find(turn.state.table, input.ref)
@@ -236,6 +262,7 @@ const registerRequested = (
   }
   const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now })
   turn.actions.push({ _tag: "Reply", request, ref: tenant.ref })
+  if (usesSpares(registration)) Spares.remember(state.spares, registration.entry.module)
   publish(turn, { _tag: "Registered", ...who(tenant) })
   // Too late to start: taken and thrown out, so that the handle reads Stopped.
   if (state.phase === "Waiting") return release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
@@ -322,7 +349,8 @@ const reloadRequested = (turn: Turn): void => {
 const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   const before = tenant.life
   if (before._tag !== "Starting") return
-  SlotTable.toRunning(tenant, pid, turn.now)
+  Spares.launchOver(turn.state.spares, turn.now)
+  SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
   // What was decided while it was being born reaches it now.
@@ -332,6 +360,7 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
 /** A failed birth counts as a failure of the worker (`StartBackgroundWorker`), damped so that it never spins. */
 const childNotStarted = (turn: Turn, tenant: SlotTable.Tenant, error: SpawnError): void => {
   if (tenant.life._tag !== "Starting") return
+  Spares.launchOver(turn.state.spares, turn.now)
   tenant.failedBirths++
   tenant.lastExit = notStarted(error)
   const next = afterFailure(turn, tenant, damping(tenant.failedBirths))
@@ -343,6 +372,7 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   const life = tenant.life
   if (life._tag !== "Running" || life.ready) return
   life.ready = true
+  SlotTable.touch(turn.state.table, tenant)
   publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
   notify(turn, tenant, WorkerStatus.ready(life.pid))
 }
@@ -350,6 +380,19 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
 /** The dead-man switch. An isolated worker has nothing to join. */
 const childJoined = (tenant: SlotTable.Tenant, joined: boolean): void => {
   if (tenant.life._tag === "Running" && tenant.attached) tenant.life.joined = joined
+}
+
+const spareReady = (turn: Turn, spare: number, pid: Pid): void => {
+  if (Spares.ready(turn.state.spares, spare, pid)) publish(turn, { _tag: "SpareReady", spare, pid })
+}
+
+/** No crash, whatever it died of: nobody had given it anything. One whose modules have changed was right to leave. */
+const spareLost = (turn: Turn, spare: number, loss: SpareLoss): void => {
+  const { now, state: { spares } } = turn
+  if (!Spares.lose(spares, spare, now)) return
+  if (loss.cause === "Died") Spares.damp(spares, now, damping)
+  const nextStartInMillis = Math.max(0, spares.notBefore - now)
+  publish(turn, { _tag: "SpareLost", spare, loss, nextStartInMillis })
 }
 
 /** `CleanupBackend`. */
@@ -459,6 +502,10 @@ const beginStopping = (turn: Turn): void => {
     if (!SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
   }
   tellAll(turn, SlotTable.hasChild, state.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM")
+  for (const spare of Spares.clear(state.spares)) {
+    turn.actions.push({ _tag: "EndSpare", spare })
+    publish(turn, { _tag: "SpareEnded", spare })
+  }
 }
 
 const advanceRecovery = (turn: Turn): void => {
@@ -538,9 +585,24 @@ const launch = (turn: Turn): void => {
     const tenant = SlotTable.nextWaiting(state.table, open)
     if (tenant === undefined) return
     SlotTable.toStarting(state.table, tenant)
-    publish(turn, { _tag: "Starting", ...who(tenant) })
-    turn.actions.push({ _tag: "Spawn", launch: { ref: tenant.ref, registration: tenant.registration } })
+    Spares.launchBegun(state.spares)
+    const spare = usesSpares(tenant.registration) ? Spares.take(state.spares) : undefined
+    const made = spare === undefined ? undefined : { spare: spare.spare }
+    publish(turn, { _tag: "Starting", ...who(tenant), ...made })
+    turn.actions.push({ _tag: "Spawn", launch: { ref: tenant.ref, registration: tenant.registration }, ...made })
   }
+}
+
+const usesSpares = (registration: Registration): boolean => registration.spare !== false
+
+/** One at a time, and only when nothing else is being born: what is asked for comes first. */
+const replenish = (turn: Turn): void => {
+  const { now, state: { spares } } = turn
+  const at = nextSpareAt(turn.state)
+  if (at === undefined || at > now) return
+  const { spare } = Spares.begin(spares, now)
+  publish(turn, { _tag: "SpareStarting", spare })
+  turn.actions.push({ _tag: "SpawnSpare", spare, modules: [...spares.modules] })
 }
 
 // ---------------------------------------------------------------------------
@@ -584,6 +646,7 @@ const tell = (turn: Turn, tenant: SlotTable.Tenant, signal: WorkerSignal, target
   } else if (life._tag === "Running") {
     if (life.told !== undefined && !isHarsher(signal, life.told)) return
     life.told = signal
+    SlotTable.touch(state.table, tenant)
     turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
     publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
   } else {

@@ -1,21 +1,102 @@
 /**
  * What onlookers are shown of the machine's state: plain data, in the time of
  * the world outside. Nothing is decided here.
+ *
+ * A turn pays nothing for being looked at. Whoever looks pays for what has
+ * changed since the last look, page by page; all else is what it was, down to
+ * the very objects. So nothing in a snapshot is ever written to.
  */
-import type { PostmasterSnapshot, WorkerSnapshot } from "../Snapshot.ts"
-import type * as Machine from "./machine.ts"
+import * as Equal from "effect/Equal"
+import type { PostmasterSnapshot, SpareSnapshot, WorkerSnapshot } from "../Snapshot.ts"
+import * as Machine from "./machine.ts"
 import * as SlotTable from "./slotTable.ts"
 
-/** The table for onlookers; `epoch` is what to add to the machine's time to get milliseconds since the epoch. */
-export const snapshot = (state: Machine.State, epoch: number): PostmasterSnapshot => ({
-  phase: state.phase,
-  ...(state.shutdown === undefined ? undefined : { shutdown: state.shutdown }),
-  recovering: state.recovering,
-  ...(state.reinitializeAt === undefined ? undefined : { reinitializeAt: state.reinitializeAt + epoch }),
-  maxWorkers: state.settings.maxWorkers,
-  freeSlots: state.settings.maxWorkers - state.table.tenants,
-  workers: SlotTable.tenants(state.table).map((tenant) => workerSnapshot(tenant, epoch))
-})
+/** One state, and what was seen of it at the last look. */
+export interface Onlook {
+  readonly state: Machine.State
+  /** What to add to the machine's time to get milliseconds since the epoch. */
+  readonly epoch: number
+  readonly pages: Array<Page>
+  /** The version of the table that the pages show. */
+  version: number
+  frame: Frame
+  last: PostmasterSnapshot
+}
+
+interface Page {
+  readonly version: number
+  readonly workers: ReadonlyArray<WorkerSnapshot>
+}
+
+/** A snapshot without its workers. */
+type Frame = Omit<PostmasterSnapshot, "workers">
+
+export const make = (state: Machine.State, epoch: number): Onlook => {
+  const frame = frameOf(state, epoch)
+  return { state, epoch, pages: [], version: 0, frame, last: { ...frame, workers: [] } }
+}
+
+/** The table as it is now; the very snapshot of the last look, if nothing has changed. */
+export const look = (self: Onlook): PostmasterSnapshot => {
+  const { table } = self.state
+  const frame = frameOf(self.state, self.epoch)
+  if (self.version !== table.version) {
+    self.version = table.version
+    self.last = { ...frame, workers: workers(self) }
+  } else if (!Equal.equals(frame, self.frame)) {
+    self.last = { ...frame, workers: self.last.workers }
+  }
+  self.frame = frame
+  return self.last
+}
+
+/** For whoever looks only once. */
+export const snapshot = (state: Machine.State, epoch: number): PostmasterSnapshot => look(make(state, epoch))
+
+const frameOf = (state: Machine.State, epoch: number): Frame => {
+  const nextSpareAt = Machine.nextSpareAt(state)
+  return {
+    phase: state.phase,
+    ...(state.shutdown === undefined ? undefined : { shutdown: state.shutdown }),
+    recovering: state.recovering,
+    ...(state.reinitializeAt === undefined ? undefined : { reinitializeAt: state.reinitializeAt + epoch }),
+    maxWorkers: state.settings.maxWorkers,
+    freeSlots: state.settings.maxWorkers - state.table.tenants,
+    spares: [...state.spares.standing.values()].map(({ pid, since, spare }): SpareSnapshot => ({
+      spare,
+      state: pid === undefined ? "Starting" : "Ready",
+      ...(pid === undefined ? undefined : { pid }),
+      since: since + epoch
+    })),
+    ...(nextSpareAt === undefined ? undefined : { nextSpareAt: nextSpareAt + epoch })
+  }
+}
+
+const workers = ({ epoch, pages, state: { table } }: Onlook): ReadonlyArray<WorkerSnapshot> => {
+  for (const [number, version] of table.pages.entries()) {
+    if (pages[number]?.version !== version) pages[number] = turn(table, number, version, epoch, pages[number])
+  }
+  return Array.prototype.concat(...pages.map((page) => page.workers))
+}
+
+/** Writes a page anew; whoever has not changed since the page before is taken from there. */
+const turn = (
+  table: SlotTable.SlotTable,
+  number: number,
+  version: number,
+  epoch: number,
+  before: Page | undefined
+): Page => {
+  const known = new Map(before?.workers.map((worker) => [worker.ref.slot, worker]))
+  const workers: Array<WorkerSnapshot> = []
+  const start = number * SlotTable.pageSize
+  for (const tenant of table.seats.slice(start, start + SlotTable.pageSize)) {
+    if (tenant === undefined) continue
+    const worker = before !== undefined && tenant.version <= before.version ? known.get(tenant.ref.slot) : undefined
+    workers.push(worker ?? workerSnapshot(tenant, epoch))
+  }
+  return { version, workers }
+}
 
 const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
   const { life, registration } = tenant

@@ -1,46 +1,46 @@
 /**
- * The flight recorder of a running loop. It keeps two stretches of facts, each
- * with the state before it; when the newer one is full, the older is forgotten.
- * So there are always between one and two stretches to look at, and the cost of
- * saving a state is spread over a whole one.
+ * The flight recorder of a running loop: its last facts, and a second machine
+ * that hears each of them when it leaves the record. So the state from which
+ * they lead to the present is always at hand, and no turn has to save a whole
+ * table.
  */
 import type { Heard, Recording } from "../Recording.ts"
 import * as Checkpoint from "./checkpoint.ts"
 import type { Input } from "./input.ts"
-import type * as Machine from "./machine.ts"
-
-interface Stretch {
-  readonly checkpoint: Checkpoint.Checkpoint
-  readonly heard: Array<Heard>
-}
+import * as Machine from "./machine.ts"
 
 export interface Recorder {
-  older: Stretch | undefined
-  newer: Stretch
+  /** The state before the first of the facts. */
+  readonly before: Machine.State
+  /** A ring, once it is full. */
+  readonly heard: Array<Heard>
+  /** Where the next fact goes, which is where the oldest stands. */
+  next: number
 }
 
-const minStretch = 2048
+const size = 4096
 
-const begin = (state: Machine.State): Stretch => ({ checkpoint: Checkpoint.save(state), heard: [] })
-
-export const make = (state: Machine.State): Recorder => ({ older: undefined, newer: begin(state) })
+export const make = (settings: Machine.Settings): Recorder => ({
+  before: Machine.make(settings),
+  heard: [],
+  next: 0
+})
 
 /** Notes a fact before the machine hears it. */
-export const note = (self: Recorder, state: Machine.State, input: Input, at: number): void => {
-  if (self.newer.heard.length >= Math.max(minStretch, 2 * state.table.tenants)) {
-    self.older = self.newer
-    self.newer = begin(state)
-  }
-  self.newer.heard.push({
+export const note = (self: Recorder, input: Input, at: number): void => {
+  const oldest = self.heard[self.next]
+  if (oldest !== undefined) Machine.step(self.before, oldest.input, oldest.at)
+  self.heard[self.next] = {
     at,
     input: input._tag === "RegisterRequested"
       ? { ...input, registration: Checkpoint.withoutArguments(input.registration) }
       : input
-  })
+  }
+  self.next = (self.next + 1) % size
 }
 
-export const recording = (self: Recorder, settings: Machine.Settings): Recording => ({
-  settings,
-  checkpoint: (self.older ?? self.newer).checkpoint,
-  heard: [...(self.older?.heard ?? []), ...self.newer.heard]
+export const recording = (self: Recorder): Recording => ({
+  settings: self.before.settings,
+  checkpoint: Checkpoint.save(self.before),
+  heard: [...self.heard.slice(self.next), ...self.heard.slice(0, self.next)]
 })

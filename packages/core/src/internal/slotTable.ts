@@ -15,6 +15,11 @@
  * - T6  Every Resting tenant stands in the due queue, once.
  * - T7  Every tenant with a kill deadline stands in the deadline queue.
  * - T8  The lowest free slot is the next one taken.
+ * - T9  Every tenant is found by its name, after its elder namesakes; nobody else is.
+ * - T10 Every Running tenant is found by its pid; nobody else is. (Of two that report the same one the later born: the
+ *   system has given the pid out again, so its first bearer is no more.)
+ * - T11 A tenant's version is no later than its page's, and a page's no later than the table's. Whatever onlookers can
+ *   see of a tenant changes together with its version; what comes or goes changes its page's.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
@@ -90,6 +95,20 @@ export interface Tenant {
   /** Terminated by its holder: it ends with its present life. */
   doomed: boolean
   lastExit: ExitStatus | undefined
+  /** The version of the table in which onlookers last saw it change. */
+  version: number
+  /** The namesakes registered before it and after it. */
+  elder: Tenant | undefined
+  younger: Tenant | undefined
+}
+
+/** A tenant without its place in this table. */
+export type Lodger = Omit<Tenant, "version" | "elder" | "younger">
+
+/** Who bears a name, in the order of registration; nobody at the moment, perhaps. */
+interface Namesakes {
+  first: Tenant | undefined
+  last: Tenant | undefined
 }
 
 interface Turn {
@@ -122,10 +141,19 @@ export interface SlotTable {
   attachedChildren: number
   jobs: number
   readonly classes: Map<string, number>
+  readonly names: Map<string, Namesakes>
+  readonly pids: Map<Pid, Tenant>
+  /** Grows with every change that an onlooker can see. */
+  version: number
+  /** Per page of slots, the version that changed it last. */
+  readonly pages: Array<number>
   readonly waiting: { readonly [K in StartTime]: Heap.Heap<Turn> }
   readonly due: Heap.Heap<Due>
   readonly deadlines: Heap.Heap<Deadline>
 }
+
+/** So many slots make a page, the unit in which onlookers look for what is new. */
+export const pageSize = 256
 
 const waitingQueue = (): Heap.Heap<Turn> =>
   Heap.make(
@@ -145,6 +173,10 @@ export const make = (size: number): SlotTable => ({
   attachedChildren: 0,
   jobs: 0,
   classes: new Map(),
+  names: new Map(),
+  pids: new Map(),
+  version: 0,
+  pages: [],
   waiting: {
     PostmasterStart: waitingQueue(),
     ConsistentState: waitingQueue(),
@@ -170,6 +202,16 @@ export const find = (self: SlotTable, ref: SlotRef): Tenant | undefined => {
   const tenant = self.seats[ref.slot]
   return tenant !== undefined && tenant.ref.generation === ref.generation ? tenant : undefined
 }
+
+/** The tenants of this name, in the order of their registration. */
+export const namesakes = (self: SlotTable, name: string): ReadonlyArray<Tenant> => {
+  const found: Array<Tenant> = []
+  for (let tenant = self.names.get(name)?.first; tenant !== undefined; tenant = tenant.younger) found.push(tenant)
+  return found
+}
+
+/** The tenant that runs under this pid. */
+export const findPid = (self: SlotTable, pid: number): Tenant | undefined => self.pids.get(pid as Pid)
 
 /** Every tenant, in the order of the slots. Costs the whole table: for rare turns only. */
 export const tenants = (self: SlotTable): ReadonlyArray<Tenant> =>
@@ -202,11 +244,20 @@ export const seat = (
     lives: 0,
     failedBirths: 0,
     doomed: false,
-    lastExit: undefined
+    lastExit: undefined,
+    version: 0,
+    elder: undefined,
+    younger: undefined
   }
-  self.seats[slot] = tenant
-  count(self, tenant, 1)
+  admit(self, tenant)
   return tenant
+}
+
+const admit = (self: SlotTable, tenant: Tenant): void => {
+  self.seats[tenant.ref.slot] = tenant
+  count(self, tenant, 1)
+  join(self, tenant)
+  touch(self, tenant)
 }
 
 /** Frees a tenant's seat. The tenant has no child any more (T3). */
@@ -215,6 +266,54 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   self.seats[tenant.ref.slot] = undefined
   Heap.push(self.freed, tenant.ref.slot)
   count(self, tenant, -1)
+  leave(self, tenant)
+  touch(self, tenant)
+}
+
+/** Puts a tenant at the end of its namesakes. */
+const join = ({ names }: SlotTable, tenant: Tenant): void => {
+  const { name } = tenant.registration
+  const namesakes = names.get(name)
+  if (namesakes === undefined) {
+    names.set(name, { first: tenant, last: tenant })
+    return
+  }
+  tenant.elder = namesakes.last
+  if (namesakes.last === undefined) namesakes.first = tenant
+  else namesakes.last.younger = tenant
+  namesakes.last = tenant
+}
+
+const leave = (self: SlotTable, tenant: Tenant): void => {
+  const { elder, younger } = tenant
+  const namesakes = self.names.get(tenant.registration.name)!
+  if (elder === undefined) namesakes.first = younger
+  else elder.younger = younger
+  if (younger === undefined) namesakes.last = elder
+  else younger.elder = elder
+  tenant.elder = tenant.younger = undefined
+  sweep(self, self.names, ({ first }) => first === undefined)
+}
+
+/**
+ * A `Map` forgets deleted keys only when it is built anew, and every look-up in
+ * between may have to walk past them: a single name that comes and goes would
+ * make its turns as long as the table. So what is void stays where it is, and
+ * goes all at once when it outnumbers the tenants.
+ */
+const sweep = <A>({ tenants }: SlotTable, map: Map<string, A>, isVoid: (value: A) => boolean): void => {
+  if (map.size <= maxVoid(tenants)) return
+  for (const [key, value] of map) {
+    if (isVoid(value)) map.delete(key)
+  }
+}
+
+const maxVoid = (tenants: number): number => 2 * tenants + 64
+
+/** Says that an onlooker sees something else of this tenant now. */
+export const touch = (self: SlotTable, tenant: Tenant): void => {
+  tenant.version = ++self.version
+  self.pages[Math.floor(tenant.ref.slot / pageSize)] = self.version
 }
 
 const count = (self: SlotTable, tenant: Tenant, change: 1 | -1): void => {
@@ -222,31 +321,36 @@ const count = (self: SlotTable, tenant: Tenant, change: 1 | -1): void => {
   if (tenant.job) self.jobs += change
   const name = tenant.registration.class
   if (name === undefined) return
-  const counted = countOfClass(self, name) + change
-  if (counted === 0) self.classes.delete(name)
-  else self.classes.set(name, counted)
+  self.classes.set(name, countOfClass(self, name) + change)
+  sweep(self, self.classes, (counted) => counted === 0)
 }
 
 const childGone = (self: SlotTable, tenant: Tenant): void => {
   if (!hasChild(tenant)) return
   self.children--
   if (tenant.attached) self.attachedChildren--
+  if (tenant.life._tag === "Running" && findPid(self, tenant.life.pid) === tenant) self.pids.delete(tenant.life.pid)
+}
+
+const enter = (self: SlotTable, tenant: Tenant, life: Life): void => {
+  tenant.life = life
+  touch(self, tenant)
 }
 
 export const toWaiting = (self: SlotTable, tenant: Tenant): void => {
   childGone(self, tenant)
   const life: Waiting = { _tag: "Waiting" }
-  tenant.life = life
+  enter(self, tenant, life)
   Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
 }
 
 export const toStarting = (self: SlotTable, tenant: Tenant): void => {
-  tenant.life = { _tag: "Starting", pending: undefined, killAt: undefined }
+  enter(self, tenant, { _tag: "Starting", pending: undefined, killAt: undefined })
   self.children++
   if (tenant.attached) self.attachedChildren++
 }
 
-export const toRunning = (tenant: Tenant, pid: Pid, now: number): Running => {
+export const toRunning = (self: SlotTable, tenant: Tenant, pid: Pid, now: number): Running => {
   const life: Running = {
     _tag: "Running",
     pid,
@@ -256,7 +360,8 @@ export const toRunning = (tenant: Tenant, pid: Pid, now: number): Running => {
     told: undefined,
     killAt: undefined
   }
-  tenant.life = life
+  enter(self, tenant, life)
+  self.pids.set(pid, tenant)
   tenant.lives++
   tenant.failedBirths = 0
   return life
@@ -265,13 +370,13 @@ export const toRunning = (tenant: Tenant, pid: Pid, now: number): Running => {
 export const toResting = (self: SlotTable, tenant: Tenant, dueAt: number): void => {
   childGone(self, tenant)
   const life: Resting = { _tag: "Resting", dueAt }
-  tenant.life = life
+  enter(self, tenant, life)
   Heap.push(self.due, { tenant, life })
 }
 
 export const toDown = (self: SlotTable, tenant: Tenant): void => {
   childGone(self, tenant)
-  tenant.life = { _tag: "Down" }
+  enter(self, tenant, { _tag: "Down" })
 }
 
 /** Sets when a tenant's child is killed if it has not ended by then. */
@@ -329,16 +434,18 @@ export const restore = (options: {
   readonly size: number
   readonly generations: ReadonlyArray<number>
   readonly sequence: number
-  readonly tenants: ReadonlyArray<Tenant>
+  readonly tenants: ReadonlyArray<Lodger>
 }): SlotTable => {
   const self = make(options.size)
   self.generations.push(...options.generations)
   self.untouched = options.generations.length
   self.sequence = options.sequence
-  for (const tenant of options.tenants) {
-    self.seats[tenant.ref.slot] = tenant
-    count(self, tenant, 1)
+  // Namesakes are listed in the order in which they came.
+  for (const lodger of options.tenants.toSorted((self, that) => self.sequence - that.sequence)) {
+    const tenant: Tenant = { ...lodger, life: { ...lodger.life }, version: 0, elder: undefined, younger: undefined }
     const life = tenant.life
+    admit(self, tenant)
+    if (life._tag === "Running") self.pids.set(life.pid, tenant)
     if (hasChild(tenant)) {
       self.children++
       if (tenant.attached) self.attachedChildren++
@@ -361,7 +468,7 @@ export const copy = (self: SlotTable): SlotTable =>
     size: self.size,
     generations: self.generations,
     sequence: self.sequence,
-    tenants: tenants(self).map((tenant) => ({ ...tenant, life: { ...tenant.life } }))
+    tenants: tenants(self)
   })
 
 /** The first invariant that does not hold, in words, or `undefined`. For tests and the search. */
@@ -384,6 +491,11 @@ export const broken = (self: SlotTable): string | undefined => {
     if ("killAt" in life && life.killAt !== undefined && standing(self.deadlines, tenant) === 0) {
       return `T7: the deadline of slot ${slot} is forgotten`
     }
+    if (!namesakes(self, tenant.registration.name).includes(tenant)) return `T9: slot ${slot} is not found by its name`
+    const bearer = life._tag === "Running" ? findPid(self, life.pid) : tenant
+    if (bearer === undefined) return `T10: slot ${slot} is not found by its pid`
+    const page = self.pages[Math.floor(slot / pageSize)]!
+    if (!(tenant.version <= page && page <= self.version)) return `T11: slot ${slot} has changed, and its page has not`
   }
   if (seated.length !== self.tenants) return `T4: ${self.tenants} tenants counted, ${seated.length} seated`
   if (number(hasChild) !== self.children) return `T4: ${self.children} children counted, ${number(hasChild)} alive`
@@ -397,6 +509,19 @@ export const broken = (self: SlotTable): string | undefined => {
     if (free !== self.freed.items.includes(slot)) {
       return `T8: slot ${slot} is ${free ? "free but lost" : "taken but free"}`
     }
+  }
+  for (const [name, { last }] of self.names) {
+    const found = namesakes(self, name)
+    const fits = found.every((tenant, index) =>
+      self.seats[tenant.ref.slot] === tenant && tenant.registration.name === name &&
+      tenant.elder === found[index - 1] && (index === 0 || found[index - 1]!.sequence < tenant.sequence)
+    )
+    if (!fits || found.at(-1) !== last) return `T9: "${name}" finds somebody else, or in the wrong order`
+  }
+  if (self.names.size > maxVoid(self.tenants)) return "T9: names that nobody bears pile up"
+  for (const [pid, { life, ref }] of self.pids) {
+    const bears = life._tag === "Running" && life.pid === pid
+    if (!bears || self.seats[ref.slot]?.life !== life) return `T10: pid ${pid} finds somebody else`
   }
   return undefined
 }

@@ -41,7 +41,7 @@ export interface Options {
   readonly after?: Duration.Input | undefined
   /** How long after its birth it is ready, or `"never"`. Default: at once. */
   readonly ready?: Duration.Input | "never" | undefined
-  /** How long the birth takes. Default: no time. */
+  /** How long the birth takes, unless the worker is made from a spare. Default: no time. */
   readonly birth?: Duration.Input | undefined
   /** How long it takes to obey SIGTERM and SIGQUIT. Default: no time. */
   readonly obeys?: Duration.Input | undefined

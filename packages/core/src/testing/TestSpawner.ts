@@ -16,7 +16,8 @@ import * as Scope from "effect/Scope"
 import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
 import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
 import { isAttached, type Registration } from "../Registration.ts"
-import { type Child, type ChildReport, type Launch, Spawner } from "../Spawner.ts"
+import type { SpareLoss } from "../SpareLoss.ts"
+import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import * as Script from "./Script.ts"
@@ -34,7 +35,10 @@ export type JournalEntry =
     readonly name: string
     readonly ref: SlotRef
     readonly args: Schema.Json
+    /** Whether it was made from a spare. */
+    readonly spare: boolean
   }
+  | { readonly _tag: "SpareMade"; readonly at: number; readonly pid: Pid; readonly modules: ReadonlyArray<string> }
   | {
     readonly _tag: "Signaled"
     readonly at: number
@@ -64,6 +68,10 @@ export class TestSpawner extends Context.Service<TestSpawner, {
    * played again and again; with none at all a worker `serves`.
    */
   readonly script: (name: string, ...scripts: ReadonlyArray<Script.Script>) => Effect.Effect<void>
+  /** Loses the spare with this pid, and returns whether there was one. What follows is given time as with `end`. */
+  readonly loseSpare: (pid: Pid, loss: SpareLoss) => Effect.Effect<boolean>
+  /** The spares that stand ready now, in the order of their births. */
+  readonly spares: Effect.Effect<ReadonlyArray<Pid>>
   /** What was asked of the spawner and what came of it, in order. */
   readonly journal: Effect.Effect<ReadonlyArray<JournalEntry>>
   /** The workers alive now, in the order of their births. */
@@ -103,6 +111,7 @@ const make = Effect.gen(function*() {
   const scripts = new Map<string, Array<Script.Script>>()
   const journal: Array<JournalEntry> = []
   const alive = new Set<Life>()
+  const spares = new Map<Pid, Deferred.Deferred<SpareLoss>>()
   const closing = Deferred.makeUnsafe<void>()
   let lastPid = 0
 
@@ -114,16 +123,19 @@ const make = Effect.gen(function*() {
 
   const spawn = Effect.fnUntraced(function*(
     launch: Launch,
-    report: (report: ChildReport) => void
+    report: (report: ChildReport) => void,
+    spare?: Spare
   ): Effect.fn.Return<Child, SpawnError, Scope.Scope> {
     const { ref, registration: { args, name } } = launch
     const attached = isAttached(launch.registration)
     const now = () => clock.currentTimeMillisUnsafe()
     const script = next(launch.registration)
-    journal.push({ _tag: "Spawned", at: now(), name, ref, args })
+    const taken = spare !== undefined && spares.delete(spare.pid) ? spare : undefined
+    journal.push({ _tag: "Spawned", at: now(), name, ref, args, spare: taken !== undefined })
     const early = { worker: name, detail: "the test is over" }
     if (Deferred.isDoneUnsafe(closing)) return yield* new SpawnError({ reason: new ProcessNotStarted(early) })
-    if (!Duration.isZero(script.birth)) {
+    // What is made from a spare has been born already.
+    if (taken === undefined && !Duration.isZero(script.birth)) {
       yield* Effect.raceFirst(
         Effect.sleep(script.birth),
         Effect.andThen(
@@ -135,7 +147,7 @@ const make = Effect.gen(function*() {
     if (script.notBorn !== undefined) {
       return yield* new SpawnError({ reason: new ProcessNotStarted({ worker: name, detail: script.notBorn }) })
     }
-    const pid = ++lastPid as Pid
+    const pid = taken?.pid ?? (++lastPid as Pid)
     const exit = Deferred.makeUnsafe<ExitStatus>()
     /** Decided when the end is decided on, and by whom: script, signal or test. */
     const life: Life = { ref, over: Deferred.makeUnsafe() }
@@ -189,7 +201,19 @@ const make = Effect.gen(function*() {
     }
   })
 
-  return Context.make(Spawner, Spawner.of({ spawn })).pipe(
+  const spare = (modules: ReadonlyArray<string>): Effect.Effect<Spare, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const pid = ++lastPid as Pid
+        const lost = Deferred.makeUnsafe<SpareLoss>()
+        spares.set(pid, lost)
+        journal.push({ _tag: "SpareMade", at: clock.currentTimeMillisUnsafe(), pid, modules })
+        return { pid, lost: Deferred.await(lost) }
+      }),
+      ({ pid }) => Effect.sync(() => void spares.delete(pid))
+    )
+
+  return Context.make(Spawner, Spawner.of({ spawn, spare })).pipe(
     Context.add(
       TestSpawner,
       TestSpawner.of({
@@ -197,7 +221,14 @@ const make = Effect.gen(function*() {
           Effect.sync(() => {
             scripts.set(name, [...lives])
           }),
+        spares: Effect.sync(() => [...spares.keys()]),
         journal: Effect.sync(() => [...journal]),
+        loseSpare: Effect.fnUntraced(function*(pid, loss) {
+          const lost = spares.get(pid)
+          if (lost === undefined || !Deferred.doneUnsafe(lost, Exit.succeed(loss))) return false
+          for (let tick = 0; tick < settlingTicks; tick++) yield* Effect.yieldNow
+          return true
+        }),
         alive: Effect.sync(() => [...alive].map((life) => life.ref)),
         killAll: Effect.sync(() => {
           Deferred.doneUnsafe(closing, Exit.void)

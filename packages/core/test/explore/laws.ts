@@ -10,6 +10,7 @@ import { isHarsher } from "@effect-postmaster/core/WorkerSignal"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import * as Machine from "../../src/internal/machine.ts"
 import * as SlotTable from "../../src/internal/slotTable.ts"
+import * as Spares from "../../src/internal/spares.ts"
 import * as World from "./world.ts"
 
 type Order<Tag extends Machine.Action["_tag"]> = Extract<Machine.Action, { readonly _tag: Tag }>
@@ -26,6 +27,8 @@ export interface Turn {
   readonly notifications: ReadonlyArray<Order<"Notify">>
   readonly halts: ReadonlyArray<Order<"Halt">>
   readonly startupStops: number
+  readonly spareSpawns: ReadonlyArray<Order<"SpawnSpare">>
+  readonly spareEnds: ReadonlyArray<Order<"EndSpare">>
 }
 
 export const turn = (
@@ -41,6 +44,8 @@ export const turn = (
   const notifications: Array<Order<"Notify">> = []
   const halts: Array<Order<"Halt">> = []
   let startupStops = 0
+  const spareSpawns: Array<Order<"SpawnSpare">> = []
+  const spareEnds: Array<Order<"EndSpare">> = []
   for (const action of actions) {
     switch (action._tag) {
       case "Spawn":
@@ -64,13 +69,33 @@ export const turn = (
       case "StopStartup":
         startupStops++
         break
+      case "SpawnSpare":
+        spareSpawns.push(action)
+        break
+      case "EndSpare":
+        spareEnds.push(action)
+        break
       case "AbandonBirth":
       case "Reinitialize":
       case "Publish":
         break
     }
   }
-  return { before, input, actions, after, spawns, signals, replies, rejections, notifications, halts, startupStops }
+  return {
+    before,
+    input,
+    actions,
+    after,
+    spawns,
+    signals,
+    replies,
+    rejections,
+    notifications,
+    halts,
+    startupStops,
+    spareSpawns,
+    spareEnds
+  }
 }
 
 export type Law = (turn: Turn) => string | undefined
@@ -114,12 +139,27 @@ const isVoid = ({ before, input }: Turn): boolean => {
     case "ChildAttached":
     case "ChildDetached":
       return childOf(before, input.ref)?.born !== true
+    case "SpareReady":
+    case "SpareLost": {
+      const spare = before.reserve.standing.find((one) => one.spare === input.spare)
+      return spare === undefined || (input._tag === "SpareReady" && spare.ready)
+    }
     default:
       return false
   }
 }
 
-const everything: World.Bounds = { slots: 0, registrations: 0, menu: [], crashes: 0, failedBirths: 0, exact: true }
+const everything: World.Bounds = {
+  slots: 0,
+  registrations: 0,
+  menu: [],
+  crashes: 0,
+  failedBirths: 0,
+  spares: 1,
+  exact: true
+}
+
+const nothingOfSpares: World.Bounds = { slots: 0, registrations: 0, menu: [], crashes: 0, failedBirths: 0, exact: true }
 
 const signature = (actions: ReadonlyArray<Machine.Action>): string =>
   actions.map((action) => action._tag === "Publish" ? action.event._tag : action._tag).join()
@@ -517,8 +557,121 @@ export const laws: { readonly [name: string]: Law } = {
     const anew = actions.some((action) => action._tag === "Reinitialize")
     const left = after.machine.phase === "Waiting" || after.machine.phase === "Halted" || anew
     return startupStops === (preparing && left ? 1 : 0) ? undefined : `it was stopped ${startupStops} times`
+  },
+
+  "L35 spares keep their invariants, and the machine agrees with the world about them": ({ after }) => {
+    const { machine: { spares }, reserve } = after
+    if (spares.wanted + spares.standing.size + reserve.begun === 0) return undefined
+    const broken = Spares.broken(spares)
+    if (broken !== undefined) return broken
+    const standing = [...spares.standing.values()]
+    if (standing.length !== reserve.standing.length) return `${standing.length}, not ${reserve.standing.length}`
+    for (const [index, { pid, spare }] of standing.entries()) {
+      const known = reserve.standing[index]!
+      if (spare !== known.spare || (pid !== undefined) !== known.ready) return `it is wrong about spare ${known.spare}`
+    }
+    const unborn = after.children.filter((child) => !child.born).length
+    return spares.launches === unborn ? undefined : `${spares.launches} launches under way, not ${unborn}`
+  },
+
+  "L36 a spare is begun in the open phases only, alone, in its time, under a new number, of what is registered": ({
+    after,
+    before,
+    spareSpawns
+  }) => {
+    if (spareSpawns.length === 0) return undefined
+    const { machine, reserve } = after
+    if (spareSpawns.length > 1) return `${spareSpawns.length} in one turn`
+    if (machine.phase === "Init" || machine.phase === "Halted" || machine.stopping) return `in phase ${machine.phase}`
+    if (after.children.some((child) => !child.born)) return "while a launch is under way"
+    if (after.now < reserve.notBefore) return `${reserve.notBefore - after.now} ms too early`
+    if (spareSpawns[0]!.spare !== before.reserve.begun) return `as number ${spareSpawns[0]!.spare} once more`
+    const modules = after.tenancies.filter(World.usesSpares).map(({ registration }) => registration.entry.module)
+    const latest = modules.filter((module, index) => !modules.includes(module, index + 1))
+    return String(spareSpawns[0]!.modules) === String(latest) ? undefined : `with ${spareSpawns[0]!.modules}`
+  },
+
+  "L37 a launch takes the youngest spare that is ready, unless it may not, and none is used twice": (turn) => {
+    const { before, input, spawns } = turn
+    if (spawns.length === 0) return undefined
+    const ready = before.reserve.standing
+      .filter(({ ready, spare }) =>
+        input._tag === "SpareReady" && input.spare === spare || ready && !(input._tag === "SpareLost" && input.spare === spare)
+      )
+      .map(({ spare }) => spare)
+    for (const { launch, spare } of spawns) {
+      const wanted = World.usesSpares(launch) ? ready.pop() : undefined
+      if (spare !== wanted) return `slot ${launch.ref.slot} was launched from ${spare ?? "none"}, not ${wanted ?? "one"}`
+    }
+    return undefined
+  },
+
+  "L38 every spare that was begun stands, or was taken, lost or ended; it is ended when the postmaster stops": ({
+    after,
+    before,
+    spareEnds
+  }) => {
+    const { begun, gone, standing } = after.reserve
+    if (begun - gone !== standing.length) return `${begun} begun, ${gone} gone, ${standing.length} stand`
+    if (spareEnds.length > 0 && (before.machine.stopping || !after.machine.stopping)) return "ended without need"
+    if (spareEnds.some(({ spare }) => !before.reserve.standing.some((one) => one.spare === spare))) {
+      return "somebody unknown was ended"
+    }
+    return after.machine.stopping && standing.length > 0 ? `${standing.length} outlive the stop` : undefined
+  },
+
+  "L39 what a spare says, and its death, is nobody else's affair: no phase, no tenant, no recovery": (turn) => {
+    const { actions, after, before, input } = turn
+    if (input._tag !== "SpareReady" && input._tag !== "SpareLost") return undefined
+    // Time may have come for others.
+    const woken = World.apply(before, { _tag: "Woke" }, after.now)
+    const others = (actions: ReadonlyArray<Machine.Action>) => signature(actions.filter((action) => !isOfSpares(action)))
+    if (others(woken.actions) !== others(actions)) return `it ordered ${others(actions)}`
+    return World.key(woken.world, nothingOfSpares) === World.key(after, nothingOfSpares)
+      ? undefined
+      : "the state changed"
+  },
+
+  "L40 a spare that is missing is begun, now or at a time asked for": ({ after }) => {
+    const { machine, reserve } = after
+    const { spares } = machine.settings
+    if (reserve.standing.length >= spares || machine.stopping || machine.phase === "Init") return undefined
+    if (reserve.standing.some(({ ready }) => !ready) || after.children.some(({ born }) => !born)) return undefined
+    if (reserve.notBefore <= after.now) return "it is time"
+    const wakeAt = Machine.nextWakeAt(machine)
+    return wakeAt !== undefined && wakeAt <= reserve.notBefore ? undefined : "nobody will wake the machine for it"
+  },
+
+  "L41 what is told of spares is what happened to them": ({ actions, after }) => {
+    if (after.reserve.begun === 0) return undefined
+    const done: Array<string> = []
+    const told: Array<string> = []
+    for (const action of actions) {
+      switch (action._tag) {
+        case "Spawn":
+          done.push(`Starting ${action.spare}`)
+          break
+        case "SpawnSpare":
+          done.push(`SpareStarting ${action.spare}`)
+          break
+        case "EndSpare":
+          done.push(`SpareEnded ${action.spare}`)
+          break
+        case "Publish": {
+          const { event } = action
+          if (event._tag === "Starting" || event._tag === "SpareStarting" || event._tag === "SpareEnded") {
+            told.push(`${event._tag} ${event.spare}`)
+          }
+        }
+      }
+    }
+    return String(told) === String(done) ? undefined : `${told.join() || "nothing"} was told of ${done.join() || "nothing"}`
   }
 }
+
+const isOfSpares = (action: Machine.Action): boolean =>
+  action._tag === "SpawnSpare" || action._tag === "EndSpare" ||
+  (action._tag === "Publish" && action.event._tag.startsWith("Spare"))
 
 /** Laws about where a state can lead; each state is asked once. */
 export const prospects: { readonly [name: string]: Law } = {

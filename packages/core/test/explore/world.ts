@@ -39,6 +39,27 @@ export interface Tenancy {
   readonly notBefore: number
 }
 
+export interface Spare {
+  readonly spare: number
+  readonly since: number
+  readonly ready: boolean
+}
+
+/** What the world knows of spares, beside the machine's own word. */
+export interface Reserve {
+  /** In the order of their births. */
+  readonly standing: ReadonlyArray<Spare>
+  /** How many were ever begun, and how many of those were taken, lost or ended. */
+  readonly begun: number
+  readonly gone: number
+  /** The last of them. */
+  readonly lastGone: number | undefined
+  /** When the next may be begun, by the world's own reckoning. */
+  readonly notBefore: number
+  readonly deathsInARow: number
+  readonly lossesLeft: number
+}
+
 export interface World {
   readonly machine: Machine.State
   readonly now: number
@@ -48,6 +69,7 @@ export interface World {
   readonly crashesLeft: number
   readonly failedBirthsLeft: number
   readonly requests: number
+  readonly reserve: Reserve
 }
 
 export interface Bounds {
@@ -69,6 +91,9 @@ export interface Bounds {
   readonly late?: boolean
   /** Somebody may want whoever uses this to go. */
   readonly resource?: string
+  readonly spares?: number
+  /** How many spares may be lost. */
+  readonly spareLosses?: number
   /** Slots are told apart; elsewhere two tables with the same tenants in the same order are the same. */
   readonly exact?: boolean
 }
@@ -93,7 +118,8 @@ export const settings = (bounds: Bounds): Machine.Settings => ({
   killAfter: bounds.killAfter ?? stopTimeout,
   stopTimeout,
   maxLaunchesPerTurn: bounds.maxLaunchesPerTurn ?? 1,
-  restartAfterCrash: bounds.restartAfterCrash ?? true
+  restartAfterCrash: bounds.restartAfterCrash ?? true,
+  spares: bounds.spares ?? 0
 })
 
 export const initial = (bounds: Bounds): World => {
@@ -104,7 +130,16 @@ export const initial = (bounds: Bounds): World => {
     tenancies: [],
     crashesLeft: bounds.crashes,
     failedBirthsLeft: bounds.failedBirths,
-    requests: 0
+    requests: 0,
+    reserve: {
+      standing: [],
+      begun: 0,
+      gone: 0,
+      lastGone: undefined,
+      notBefore: 0,
+      deathsInARow: 0,
+      lossesLeft: bounds.spareLosses ?? 0
+    }
   }
   const seated = (bounds.preload ?? []).reduce((world, registration) =>
     apply(world, {
@@ -160,6 +195,7 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   for (const mode of ["Smart", "Fast", "Immediate"] as const) inputs.push({ _tag: "ShutdownRequested", mode })
   for (const child of world.children) childFacts(world, bounds, child, inputs)
   if (bounds.ready === true) lateReports(world, inputs)
+  spareFacts(world.reserve, inputs)
   const heard = inputs.map((input): Fact => ({ input, at: now }))
   const wakeAt = Machine.nextWakeAt(machine)
   // Woken without having asked for it, or too early.
@@ -197,6 +233,24 @@ const lateReports = (world: World, inputs: Array<Machine.Input>): void => {
   }
 }
 
+const lost = (spare: number, cause: "Died" | "Outdated"): Machine.Input => ({
+  _tag: "SpareLost",
+  spare,
+  loss: { cause, detail: "gone" }
+})
+
+const spareFacts = ({ lastGone, lossesLeft, standing }: Reserve, inputs: Array<Machine.Input>): void => {
+  for (const { ready, spare } of standing) {
+    // That it is ready may be said again.
+    inputs.push({ _tag: "SpareReady", spare, pid: (spare + 1) as Pid })
+    if (lossesLeft > 0) inputs.push(lost(spare, "Died"))
+    if (lossesLeft > 0 && ready) inputs.push(lost(spare, "Outdated"))
+  }
+  // The word of one that is not a spare any more.
+  if (lastGone === undefined) return
+  inputs.push({ _tag: "SpareReady", spare: lastGone, pid: (lastGone + 1) as Pid }, lost(lastGone, "Died"))
+}
+
 /** Whether an exit calls for a recovery that is not yet under way. */
 export const isCrash = (world: World, child: Child, status: ExitStatus): boolean => {
   if (!isAttached(child.registration) || world.machine.recovering || world.machine.shutdown === "Immediate") {
@@ -204,6 +258,68 @@ export const isCrash = (world: World, child: Child, status: ExitStatus): boolean
   }
   if (status._tag === "Signaled") return !status.ordered
   return child.joined || status._tag !== "Exited" || status.code > 1
+}
+
+export const usesSpares = ({ registration }: { readonly registration: Registration }): boolean =>
+  registration.spare !== false
+
+const quietMillis = 100
+
+const healthyMillis = 60_000
+
+/** What is heard, before the orders. */
+const reserveHears = (self: Reserve, world: World, input: Machine.Input, at: number): Reserve => {
+  switch (input._tag) {
+    case "ChildStarted":
+    case "ChildNotStarted": {
+      const over = world.children.some((child) => !child.born && sameRef(child.ref, input.ref))
+      return over ? { ...self, notBefore: Math.max(self.notBefore, at + quietMillis) } : self
+    }
+    case "SpareReady":
+      return {
+        ...self,
+        standing: self.standing.map((one) => one.spare === input.spare ? { ...one, ready: true } : one)
+      }
+    case "SpareLost": {
+      const spare = self.standing.find((one) => one.spare === input.spare)
+      if (spare === undefined) return self
+      const lossesLeft = self.lossesLeft - 1
+      const deathsBefore = spare.ready && at - spare.since >= healthyMillis ? 0 : self.deathsInARow
+      const without = { ...leave(self, spare.spare), lossesLeft, deathsInARow: deathsBefore }
+      if (input.loss.cause === "Outdated") return without
+      const wait = Math.min(10_000, 100 * 2 ** deathsBefore)
+      return { ...without, deathsInARow: deathsBefore + 1, notBefore: Math.max(self.notBefore, at + wait) }
+    }
+    default:
+      return self
+  }
+}
+
+const leave = (self: Reserve, spare: number): Reserve =>
+  self.standing.some((one) => one.spare === spare)
+    ? {
+      ...self,
+      standing: self.standing.filter((one) => one.spare !== spare),
+      gone: self.gone + 1,
+      lastGone: spare
+    }
+    : self
+
+const reserveAfter = (self: Reserve, action: Machine.Action, at: number): Reserve => {
+  switch (action._tag) {
+    case "Spawn":
+      return action.spare === undefined ? self : { ...leave(self, action.spare), deathsInARow: 0 }
+    case "SpawnSpare":
+      return {
+        ...self,
+        standing: [...self.standing, { spare: action.spare, since: at, ready: false }],
+        begun: self.begun + 1
+      }
+    case "EndSpare":
+      return leave(self, action.spare)
+    default:
+      return self
+  }
 }
 
 export const uses = (tenancy: Tenancy, resource: string): boolean =>
@@ -217,7 +333,8 @@ export const apply = (
 ): { readonly world: World; readonly actions: ReadonlyArray<Machine.Action> } => {
   const machine = Machine.copy(before.machine)
   const actions = Machine.step(machine, input, at)
-  let { children, crashesLeft, failedBirthsLeft, requests, tenancies } = before
+  let { children, crashesLeft, failedBirthsLeft, requests, reserve, tenancies } = before
+  reserve = reserveHears(reserve, before, input, at)
   const amend = (ref: SlotRef, change: (one: Tenancy) => Partial<Tenancy>) => {
     tenancies = tenancies.map((one) => sameRef(one.ref, ref) ? { ...one, ...change(one) } : one)
   }
@@ -262,6 +379,7 @@ export const apply = (
       break
   }
   for (const action of actions) {
+    reserve = reserveAfter(reserve, action, at)
     switch (action._tag) {
       case "Reply":
         if (input._tag !== "RegisterRequested") break
@@ -311,10 +429,8 @@ export const apply = (
         break
     }
   }
-  return { world: { machine, now: at, children, tenancies, crashesLeft, failedBirthsLeft, requests }, actions }
+  return { world: { machine, now: at, children, tenancies, crashesLeft, failedBirthsLeft, requests, reserve }, actions }
 }
-
-const healthyMillis = 60_000
 
 /**
  * What makes two worlds the same. Left out is what decides nothing: the absolute
@@ -348,6 +464,18 @@ export const key = (world: World, bounds: Bounds): string => {
       text += `${life.ready ? 1 : 0}${life.joined ? 1 : 0}${life.told ?? ""}${since(life.killAt)}`
     }
   }
+  return bounds.spares === undefined ? text : text + spareKey(world)
+}
+
+/** How old a spare is, and how many have died before it, decides nothing if there is no other death to come. */
+const spareKey = ({ machine: { spares }, now, reserve: { lastGone, lossesLeft } }: World): string => {
+  const deaths = lossesLeft > 0 ? spares.losses : 0
+  let text = `#${lossesLeft}${lastGone === undefined ? 0 : 1}${deaths},${Math.max(0, spares.notBefore - now)},${
+    [...spares.modules]
+  }`
+  for (const { pid, since } of spares.standing.values()) {
+    text += `,${pid === undefined ? 0 : 1}${deaths > 0 ? Math.min(healthyMillis, now - since) : ""}`
+  }
   return text
 }
 
@@ -364,6 +492,10 @@ export const describe = ({ at, input }: Fact): string => {
     ? ` ${input.mode}`
     : input._tag === "PhaseReached"
     ? ` ${input.phase}, run ${input.run}`
+    : input._tag === "SpareReady"
+    ? ` ${input.spare}`
+    : input._tag === "SpareLost"
+    ? ` ${input.spare}, ${input.loss.cause}`
     : input._tag === "ChildExited"
     ? ` ${JSON.stringify(input.status)}`
     : ""

@@ -25,7 +25,9 @@ const kinds = {
     resources: ["mail"],
     stopTimeoutMillis: 10_000
   }),
-  parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" })
+  parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
+  /** Never made from a spare, and alone with its module. */
+  loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
 }
 
 /** Searched to their ends by the tests. */
@@ -119,6 +121,38 @@ export const worlds: { readonly [name: string]: Bounds } = {
     crashes: 0,
     failedBirths: 0,
     late: true
+  },
+  "a spare for jobs and loners": {
+    slots: 1,
+    registrations: 3,
+    menu: [kinds.job, kinds.loner],
+    crashes: 0,
+    failedBirths: 1,
+    spares: 1,
+    spareLosses: 2
+  },
+  "two spares for two preloads at a time": {
+    slots: 2,
+    registrations: 0,
+    preload: [kinds.job, kinds.attachedJob],
+    menu: [],
+    crashes: 1,
+    failedBirths: 0,
+    maxLaunchesPerTurn: 2,
+    restartAfterCrash: false,
+    spares: 2,
+    spareLosses: 1
+  },
+  "two spares for one that comes back, heard late": {
+    killAfter: 10_000,
+    slots: 1,
+    registrations: 1,
+    menu: [kinds.attachedService],
+    crashes: 1,
+    failedBirths: 0,
+    late: true,
+    spares: 2,
+    spareLosses: 3
   }
 }
 
@@ -145,5 +179,25 @@ export const full: { readonly [name: string]: Bounds } = {
     menu: [kinds.job, kinds.eternal, kinds.attachedRester, kinds.attachedService],
     crashes: 2,
     failedBirths: 2
+  },
+  "a spare, two slots": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job, kinds.loner],
+    crashes: 0,
+    failedBirths: 1,
+    spares: 1,
+    spareLosses: 2
+  },
+  "two spares, preloads, a crash": {
+    slots: 2,
+    registrations: 1,
+    preload: [kinds.eternal, kinds.attachedJob],
+    menu: [kinds.job],
+    crashes: 1,
+    failedBirths: 0,
+    maxLaunchesPerTurn: 2,
+    spares: 2,
+    spareLosses: 0
   }
 }

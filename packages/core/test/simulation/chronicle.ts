@@ -35,6 +35,9 @@ const none = {
   "failed births": 0,
   crashes: 0,
   signals: 0,
+  spares: 0,
+  "spares taken": 0,
+  "spares lost": 0,
   events: 0,
   waits: 0,
   checks: 0

@@ -12,6 +12,8 @@ export interface SimulatedClock {
   readonly clock: Clock.Clock
   /** The monotonic time in milliseconds. */
   readonly monotonic: () => number
+  /** The monotonic time at the beginning of the present moment: whatever is heard now was not decided earlier. */
+  readonly earliest: () => number
   readonly setWallClock: (byMillis: number) => void
   readonly oversleep: (byMillis: number) => void
 }
@@ -22,6 +24,7 @@ const maxReadingsAtOnce = 100_000
 export const make = (inner: TestClock.TestClock, chronicle: Chronicle): SimulatedClock => {
   let wall = 0
   let slept = 0
+  let overslept = { at: -1, by: 0 }
   let readings = 0
   let readAt = -1
   const millis = (): number => inner.currentTimeMillisUnsafe() + wall
@@ -50,7 +53,13 @@ export const make = (inner: TestClock.TestClock, chronicle: Chronicle): Simulate
     setWallClock: (by) => {
       wall += by
     },
+    earliest: () => {
+      const now = inner.currentTimeMillisUnsafe()
+      return Number(inner.monotonicTimeNanosUnsafe()) / 1_000_000 + slept - (overslept.at === now ? overslept.by : 0)
+    },
     oversleep: (by) => {
+      const at = inner.currentTimeMillisUnsafe()
+      overslept = { at, by: by + (overslept.at === at ? overslept.by : 0) }
       slept += by
     }
   }

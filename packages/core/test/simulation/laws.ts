@@ -19,7 +19,9 @@ export const laws = {
   halt: "S13 a halt leaves nobody: no child, no wait, no open stream, and whoever registers is refused",
   fibers: "S14 there are as many fibers as lives and timers account for, and none after the release",
   spin: "S15 the loop comes to rest",
-  heap: "S16 the heap does not grow with the history"
+  heap: "S16 the heap does not grow with the history",
+  spares:
+    "S17 spares are no workers: as many as wanted, begun one at a time, each ended once: taken, lost or with the postmaster"
 } as const
 
 export type Law = keyof typeof laws

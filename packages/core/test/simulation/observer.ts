@@ -55,12 +55,29 @@ export interface World {
   readonly maxWorkers: number
   readonly classLimits: Readonly<Record<string, number>>
   readonly stopTimeout: number
+  /** How many spares there can be. */
+  readonly spares: number
   /** What the postmaster adds to its own time to name a time of day: fixed when it began. */
   readonly epoch: number
   /** The longest that the crash group may take to be gone. */
   readonly maxCrash: number
   /** Every registration that was asked for, by its name, which no other has. */
   readonly registrations: Map<string, Registration>
+}
+
+/** What the events have told of spares. */
+interface Reserve {
+  /** In the order of their births; the pid is known of those that are ready. */
+  readonly standing: Map<number, Pid | undefined>
+  next: number
+  begun: number
+  taken: number
+  lost: number
+  ended: number
+  /** The monotonic time before which none may be begun. */
+  notBefore: number
+  /** The time on the timers at which a missing one is begun, at the latest. */
+  dueAt: number
 }
 
 type AboutTenant = Exclude<Extract<PostmasterEvent, { readonly ref: SlotRef }>, { readonly _tag: "CrashDetected" }>
@@ -93,6 +110,7 @@ export const make = (world: World): Observer => {
   /** Whose crash must be detected in the turn of its exit. */
   let crashOf: string | undefined
   let halted: { readonly abnormal: boolean } | undefined
+  const reserve: Reserve = { standing: new Map(), next: 0, begun: 0, taken: 0, lost: 0, ended: 0, notBefore: 0, dueAt: 0 }
 
   const countOfClass = (name: string): number =>
     [...tenants.values()].filter((tenant) => tenant.registration.class === name).length
@@ -100,7 +118,7 @@ export const make = (world: World): Observer => {
   const rest = (tenant: Tenant, next: number | undefined): void => {
     tenant.state = "Idle"
     tenant.pid = undefined
-    tenant.notBefore = next === undefined ? undefined : clock.monotonic() + next
+    tenant.notBefore = next === undefined ? undefined : clock.earliest() + next
     tenant.dueAt = next === undefined ? Number.POSITIVE_INFINITY : chronicle.now() + next
   }
 
@@ -134,6 +152,87 @@ export const make = (world: World): Observer => {
     if (limit !== undefined && countOfClass(registration.class!) > limit) {
       broken("limits", `more than ${limit} of class ${registration.class}`)
     }
+  }
+
+  const holdBackSpares = (millis: number): void => {
+    reserve.notBefore = Math.max(reserve.notBefore, clock.earliest() + millis)
+    reserve.dueAt = Math.max(reserve.dueAt, chronicle.now() + millis)
+  }
+
+  const isStopping = (): boolean => shutdown !== undefined && (phase === "Waiting" || phase === "Halted")
+
+  /** The spare of this number, which must stand. */
+  const leave = (spare: number): Pid | undefined => {
+    if (!reserve.standing.has(spare)) broken("spares", `spare ${spare} does not stand`)
+    const pid = reserve.standing.get(spare)
+    reserve.standing.delete(spare)
+    return pid
+  }
+
+  const spareStarting = (spare: number): void => {
+    if (spare < reserve.next) broken("spares", `number ${spare} again`)
+    if ([...reserve.standing.values()].includes(undefined)) broken("spares", `${spare} while another is being born`)
+    if ([...tenants.values()].some(({ state }) => state === "Starting")) broken("spares", `${spare} during a launch`)
+    if (reserve.standing.size >= world.spares) broken("spares", `${spare} beyond ${world.spares}`)
+    if (clock.monotonic() < reserve.notBefore) {
+      broken("spares", `${spare} ${reserve.notBefore - clock.monotonic()} ms too early`)
+    }
+    if (isStopping()) broken("spares", `${spare} while stopping`)
+    reserve.next = spare + 1
+    reserve.begun++
+    reserve.standing.set(spare, undefined)
+  }
+
+  const spareLost = ({ loss, nextStartInMillis, spare }: Extract<PostmasterEvent, { readonly _tag: "SpareLost" }>) => {
+    const pid = leave(spare)
+    if (pid === undefined) {
+      if (loss.cause !== "Died" || spawner.failedSpareBirths() === 0) broken("spares", `the birth of ${spare} was good`)
+      spawner.reportedSpareBirth()
+    } else {
+      if (spawner.lostSpares.get(pid) !== loss.cause) broken("spares", `spare ${spare}, pid ${pid}, is not ${loss.cause}`)
+      spawner.lostSpares.delete(pid)
+    }
+    reserve.lost++
+    chronicle.count("spares lost")
+    if (loss.cause === "Died" && nextStartInMillis < 100) broken("spares", `the next in ${nextStartInMillis} ms`)
+    holdBackSpares(nextStartInMillis)
+  }
+
+  /** The youngest that is ready, or none if there is none or it must not. */
+  const takes = (tenant: Tenant, spare: number | undefined): void => {
+    const ready = [...reserve.standing].findLast(([, pid]) => pid !== undefined)?.[0]
+    const expected = tenant.registration.spare === false ? undefined : ready
+    if (spare !== expected) broken("spares", `${tenant.registration.name} takes ${spare}, not ${expected}`)
+    if (spare === undefined) return
+    // Of one that was lost at the same moment nobody tells that, too.
+    spawner.lostSpares.delete(leave(spare)!)
+    reserve.taken++
+  }
+
+  const checkSpares = ({ nextSpareAt, shutdown, spares }: PostmasterSnapshot): void => {
+    const told = [...reserve.standing].map(([spare, pid]) => `${spare} ${pid}`).join()
+    const shown = spares.map(({ pid, spare }) => `${spare} ${pid}`).join()
+    if (told !== shown) broken("spares", `the snapshot has ${shown || "none"}, by the events ${told || "none"}`)
+    const { begun, ended, lost, standing, taken } = reserve
+    if (begun !== taken + lost + ended + standing.size) {
+      broken("spares", `${begun} begun; ${taken} taken, ${lost} lost, ${ended} ended, ${standing.size} stand`)
+    }
+    const ready = spares.flatMap(({ pid }) => pid === undefined ? [] : [pid])
+    if (ready.join() !== [...spawner.spares.keys()].join()) {
+      broken("spares", `ready are ${ready.join()}, in truth ${[...spawner.spares.keys()].join()}`)
+    }
+    const births = spares.length - ready.length
+    if (births !== spawner.spareBirths()) broken("spares", `${births} are being born, in truth ${spawner.spareBirths()}`)
+    for (const pid of ready) {
+      if ([...tenants.values()].some((tenant) => tenant.pid === pid)) broken("spares", `pid ${pid} is a worker`)
+    }
+    for (const pid of spawner.lostSpares.keys()) broken("spares", `the loss of pid ${pid} was not reported`)
+    if (spawner.failedSpareBirths() > 0) broken("spares", "a failed birth was not reported")
+    // Of its own accord a postmaster stops without a request; the snapshot tells it.
+    const stopping = phase === "Halted" || (phase === "Waiting" && shutdown !== undefined)
+    const missing = !stopping && spares.length < world.spares && births === 0 && spawner.births.size === 0
+    if (missing && reserve.dueAt < chronicle.now()) broken("forgotten", "a spare is missing")
+    if (missing !== (nextSpareAt !== undefined)) broken("spares", `the next at ${nextSpareAt}, missing ${missing}`)
   }
 
   const starting = (tenant: Tenant): void => {
@@ -188,9 +287,11 @@ export const make = (world: World): Observer => {
         tenants.delete(key(event.ref))
         return
       case "Starting":
+        takes(tenant, event.spare)
         return starting(tenant)
       case "Started":
         if (tenant.state !== "Starting") broken("story", `${event.name} started and was ${tenant.state}`)
+        holdBackSpares(100)
         tenant.state = "Started"
         tenant.pid = event.pid
         tenant.ready = false
@@ -204,7 +305,8 @@ export const make = (world: World): Observer => {
         return
       case "NotStarted":
         if (tenant.state !== "Starting") broken("story", `${event.name} was not started and is ${tenant.state}`)
-        if (!spawner.failedBirths.delete(event.ref.slot)) broken("exits", `the birth of ${event.name} did not fail`)
+        if (!spawner.failedBirths.delete(formatRef(event.ref))) broken("exits", `the birth of ${event.name} did not fail`)
+        holdBackSpares(100)
         return rest(tenant, event.nextStartInMillis)
       case "SignalSent":
         if (tenant.pid !== event.pid) broken("story", `${event.signal} to pid ${event.pid}, which is not ${event.name}`)
@@ -257,6 +359,21 @@ export const make = (world: World): Observer => {
         crashedAt = chronicle.now()
         return
       }
+      case "EventsLost":
+        return broken("story", `${event.count} events were lost`)
+      case "SpareStarting":
+        return spareStarting(event.spare)
+      case "SpareReady":
+        if (reserve.standing.get(event.spare) !== undefined) broken("spares", `spare ${event.spare} is ready twice`)
+        leave(event.spare)
+        reserve.standing.set(event.spare, event.pid)
+        return
+      case "SpareLost":
+        return spareLost(event)
+      case "SpareEnded":
+        leave(event.spare)
+        reserve.ended++
+        return
       case "ReloadRequested":
       case "KillIssued":
       case "Reinitializing":
@@ -285,6 +402,15 @@ export const make = (world: World): Observer => {
         tenant.dueAt = chronicle.now() + Math.max(0, tenant.notBefore - clock.monotonic())
       }
     }
+    for (const { pid, spare } of snapshot.spares) {
+      reserve.standing.set(spare, pid)
+      reserve.next = spare + 1
+      reserve.begun++
+    }
+    const { nextSpareAt } = snapshot
+    if (nextSpareAt !== undefined) reserve.notBefore = nextSpareAt - world.epoch
+    // No loss holds the next one back for longer.
+    reserve.dueAt = chronicle.now() + 10_000
     spawner.forget()
   }
 
@@ -349,7 +475,7 @@ export const make = (world: World): Observer => {
     check: (snapshot) => {
       chronicle.count("checks")
       for (const pid of spawner.unreported.keys()) broken("exits", `the end of pid ${pid} was not reported`)
-      for (const slot of spawner.failedBirths) broken("exits", `the failed birth in slot ${slot} was not reported`)
+      for (const who of spawner.failedBirths) broken("exits", `the failed birth in ${who} was not reported`)
       if (snapshot.phase !== phase) broken("story", `phase ${snapshot.phase}, by the events ${phase}`)
       if (snapshot.recovering !== recovering) broken("story", `recovering ${snapshot.recovering}, by the events not so`)
       if (snapshot.workers.length !== tenants.size) {
@@ -359,6 +485,7 @@ export const make = (world: World): Observer => {
       snapshot.workers.forEach(checkWorker)
       checkDeadlines()
       checkCrashGroup()
+      checkSpares(snapshot)
       if (crashOf !== undefined) broken("story", `the crash of ${crashOf} was not detected`)
     },
     checkHandle: (ref, status) => {
@@ -403,10 +530,20 @@ const describe = (event: PostmasterEvent): string => {
       return `${event._tag} ${event.mode}`
     case "Reinitializing":
       return `${event._tag} ${event.delayMillis}`
+    case "EventsLost":
+      return `${event._tag} ${event.count}`
     case "Halted":
       return `${event._tag} abnormal ${event.abnormal}`
-    case "Registered":
+    case "SpareStarting":
+    case "SpareEnded":
+      return `${event._tag} ${event.spare}`
+    case "SpareReady":
+      return `${event._tag} ${event.spare} ${event.pid}`
+    case "SpareLost":
+      return `${event._tag} ${event.spare} ${event.loss.cause} next ${event.nextStartInMillis}`
     case "Starting":
+      return `${event._tag}${about} ${event.spare}`
+    case "Registered":
     case "CrashDetected":
     case "ReloadRequested":
     case "KillIssued":

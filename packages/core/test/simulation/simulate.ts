@@ -92,6 +92,7 @@ const drawWorker = (random: Random.Random, name: string): Worker => {
     class: parallel ? "parallel" : chance(0.2) ? "io" : undefined,
     startTime: weighted([[1, "PostmasterStart"], [1, "ConsistentState"], [4, "RecoveryFinished"]] as const),
     restart: parallel ? "never" : drawRestart(random),
+    spare: chance(0.85),
     stopTimeout: weighted<BackgroundWorker.Options<typeof Schema.Void>["stopTimeout"]>([
       [5, undefined],
       [4, millis(1, 10 * minute)],
@@ -109,6 +110,7 @@ interface Settings {
   readonly maxLaunchesPerTurn: number
   readonly restartAfterCrash: boolean
   readonly shutdownOnRelease: Phase.ShutdownMode
+  readonly spares: number
 }
 
 const drawSettings = ({ below, chance, millis, pick }: Random.Random): Settings => ({
@@ -118,7 +120,8 @@ const drawSettings = ({ below, chance, millis, pick }: Random.Random): Settings 
   stopTimeout: millis(1, 5 * minute),
   maxLaunchesPerTurn: chance(0.3) ? 1 : 100,
   restartAfterCrash: chance(0.9),
-  shutdownOnRelease: pick(["Smart", "Fast", "Immediate"])
+  shutdownOnRelease: pick(["Smart", "Fast", "Immediate"]),
+  spares: pick([0, 1, 1, 2, 4])
 })
 
 /** Much happens at once, and then nothing for a long time. */
@@ -214,7 +217,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   const { chronicle, clock, fibers, random } = desk
   const { broken } = chronicle
   const settings = drawSettings(random)
-  const spawner = SimulatedSpawner.make(random, chronicle, settings.maxWorkers)
+  const canSpare = random.chance(0.8)
+  const spawner = SimulatedSpawner.make(random, chronicle, settings.maxWorkers, canSpare)
   const maxCrash = settings.killAfter + SimulatedSpawner.maxBirth + SimulatedSpawner.maxDying +
     SimulatedSpawner.maxSweep + 15 * second
   const world: Observer.World = {
@@ -224,6 +228,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     maxWorkers: settings.maxWorkers,
     classLimits: settings.classLimits,
     stopTimeout: settings.stopTimeout,
+    spares: canSpare ? settings.spares : 0,
     maxCrash,
     epoch: clock.clock.currentTimeMillisUnsafe() - clock.monotonic(),
     registrations: new Map()
@@ -246,7 +251,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
       startTime,
       restart,
       ...(resources.length === 0 ? undefined : { resources }),
-      ...(stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis })
+      ...(stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis }),
+      ...(worker.spare ? undefined : { spare: false })
     })
     return worker
   }
@@ -276,6 +282,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     if (spawner.births.size + spawner.lives.size > 0) {
       broken("halt", `${spawner.births.size} births and ${spawner.lives.size} lives after the release`)
     }
+    if (spawner.keepers() > 0) broken("spares", `${spawner.keepers()} outlive the release`)
     const left = fibers.living() - fibersBefore
     if (left !== 0) broken("fibers", `${left} are left after the release`)
   }
@@ -451,6 +458,11 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
         const victims = [...spawner.lives.values()]
         if (victims.length > 0) random.pick(victims).kill(random.pick(["SIGKILL", "SIGSEGV", "SIGTERM"]))
       })],
+    [4, () =>
+      Effect.sync(() => {
+        const victims = [...spawner.spares.values()]
+        if (victims.length > 0) random.pick(victims).lose(random.pick(["Died", "Outdated"]))
+      })],
     [2, () => postmaster.reload],
     [2, () => Effect.sync(() => clock.setWallClock(random.pick([-1, 1]) * random.millis(1, 30 * day)))],
     [2, () => Effect.sync(() => clock.oversleep(random.millis(1, 6 * hour)))]
@@ -475,7 +487,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   const checkFibers = (): void => {
     // The application and its onlookers, which are the same in number at every check.
     const onlookers = baseline
-    const accounted = onlookers + waits.size + spawner.births.size + spawner.lives.size + spawner.timers()
+    const accounted = onlookers + waits.size + spawner.births.size + spawner.lives.size + spawner.timers() +
+      spawner.keepers()
     const living = fibers.living()
     // Alarm and startup come and go, and may have been there when the base was counted.
     if (living < accounted - 2 || living > accounted + 2) {
@@ -512,7 +525,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   const halting = yield* Effect.forkChild(Effect.exit(postmaster.awaitHalt), { startImmediately: true })
   const goesOn = (): boolean => halting.pollUnsafe() === undefined && chronicle.violation() === undefined
   yield* Effect.sleep(1)
-  const baseline = fibers.living() - spawner.births.size - spawner.lives.size - spawner.timers()
+  const baseline = fibers.living() - spawner.births.size - spawner.lives.size - spawner.timers() - spawner.keepers()
   desk.audit = audit()
 
   const lifetime = random.chance(0.2) ? random.millis(1, day) : random.millis(day, 20 * day)
@@ -578,7 +591,10 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   if (workers.length > 0) broken("halt", `${workers.length} workers are left in the table`)
   if (spawner.births.size + spawner.lives.size > 0) broken("halt", "a child is left")
   if (released === undefined) yield* Scope.close(scope, Exit.void)
+  // The halt does not wait for spares, the release does.
+  else yield* Effect.sleep(SimulatedSpawner.maxSweep)
   yield* Effect.sleep(1)
+  if (spawner.keepers() > 0) broken("spares", `${spawner.keepers()} outlive the release`)
   if (released !== undefined && released.pollUnsafe() === undefined) broken("halt", "the release does not return")
 })
 
@@ -603,5 +619,6 @@ const outline = (snapshot: Snapshot.PostmasterSnapshot): string =>
     snapshot.phase,
     snapshot.shutdown,
     snapshot.recovering,
-    snapshot.workers.map((worker) => [worker.ref, Observer.stateOf(worker), worker.pid, worker.restarts])
+    snapshot.workers.map((worker) => [worker.ref, Observer.stateOf(worker), worker.pid, worker.restarts]),
+    snapshot.spares.map(({ pid, spare }) => [spare, pid])
   ])

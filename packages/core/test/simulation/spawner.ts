@@ -6,7 +6,8 @@
 import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
 import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
-import { type Child, type ChildReport, type Launch, Spawner } from "@effect-postmaster/core/Spawner"
+import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
+import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Deferred from "effect/Deferred"
@@ -84,6 +85,33 @@ const write = (random: Random): Script => {
   }
 }
 
+/** What one spare is going to be. */
+interface SpareScript {
+  readonly birth: number
+  readonly outcome: "Born" | "Refused" | "Broken"
+  readonly lasts: number
+  readonly cause: SpareLoss["cause"]
+  readonly sweep: number
+  /** That it is lost is an effect that fails: the spawner itself is at fault. */
+  readonly lossBreaks: boolean
+}
+
+const writeSpare = ({ chance, millis, weighted }: Random): SpareScript => ({
+  birth: weighted([[4, 0], [20, millis(1, 5 * second)], [2, millis(minute, maxBirth)], [0.2, never]]),
+  outcome: weighted([[90, "Born"], [8, "Refused"], [2, "Broken"]] as const),
+  lasts: weighted([[2, 0], [4, millis(1, 2 * minute)], [10, millis(minute, 24 * hour)], [4, never]]),
+  cause: chance(0.5) ? "Died" : "Outdated",
+  sweep: chance(0.8) ? 0 : millis(1, maxSweep),
+  lossBreaks: chance(0.01)
+})
+
+/** One that stands ready. */
+export interface StandingSpare {
+  readonly pid: Pid
+  /** Ends it from outside. */
+  readonly lose: (cause: SpareLoss["cause"]) => void
+}
+
 export interface Life {
   readonly ref: SlotRef
   readonly pid: Pid
@@ -116,22 +144,41 @@ export interface SimulatedSpawner {
   readonly unreported: ReadonlyMap<Pid, Ended>
   /** Nobody will report what has been so far: there was no onlooker yet. */
   readonly forget: () => void
-  /** Slots in which a birth failed and the postmaster has not yet said so. */
-  readonly failedBirths: Set<number>
+  /** Whose birth failed and the postmaster has not yet said so. */
+  readonly failedBirths: Set<string>
   /** Fibers of this spawner that wait for their time. */
   readonly timers: () => number
+  /** Spares that are being born. */
+  readonly spareBirths: () => number
+  readonly spares: ReadonlyMap<Pid, StandingSpare>
+  /** By pid: losses that the postmaster still has to report; and how many births of spares have failed unreported. */
+  readonly lostSpares: Map<Pid, SpareLoss["cause"]>
+  readonly failedSpareBirths: () => number
+  readonly reportedSpareBirth: () => void
+  /** Spares that are held by a scope, being born and being swept up included. */
+  readonly keepers: () => number
   /** Whose pid that is or was, as long as anybody may still ask. */
   readonly bornAs: (pid: Pid) => SlotRef | undefined
 }
 
 const maxRemembered = 1000
 
-export const make = (random: Random, chronicle: Chronicle, maxWorkers: number): SimulatedSpawner => {
+export const make = (
+  random: Random,
+  chronicle: Chronicle,
+  maxWorkers: number,
+  canSpare: boolean
+): SimulatedSpawner => {
   const births = new Map<number, SlotRef>()
   const lives = new Map<number, Life>()
   const unreported = new Map<Pid, Ended>()
-  const failedBirths = new Set<number>()
+  const failedBirths = new Set<string>()
   const born = new Map<Pid, SlotRef>()
+  const spares = new Map<Pid, StandingSpare>()
+  const lostSpares = new Map<Pid, SpareLoss["cause"]>()
+  let spareBirths = 0
+  let failedSpareBirths = 0
+  let keepers = 0
   let lastPid = 0
   let timers = 0
 
@@ -148,9 +195,74 @@ export const make = (random: Random, chronicle: Chronicle, maxWorkers: number): 
     return Effect.asVoid(Effect.forkIn(timer, scope, { startImmediately: true }))
   }
 
-  const bear = Effect.fnUntraced(function*(launch: Launch, report: (report: ChildReport) => void) {
+  const spare = Effect.fnUntraced(function*(modules: ReadonlyArray<string>) {
+    const script = writeSpare(random)
+    chronicle.count("spares")
+    chronicle.note(`birth of a spare, ${modules.length} modules`)
+    keepers++
+    spareBirths++
+    if (spareBirths > 1) chronicle.broken("spares", `${spareBirths} are being born`)
+    if (births.size > 0) chronicle.broken("spares", "born while a launch is under way")
+    let unborn = true
+    const over = (): void => {
+      if (unborn) spareBirths--
+      unborn = false
+    }
+    yield* Effect.addFinalizer(() => Effect.sync(() => keepers--))
+    yield* Effect.addFinalizer(() => Effect.sync(over))
+    if (script.birth === never) yield* Effect.never
+    if (script.birth > 0) yield* Effect.sleep(script.birth)
+    over()
+    if (script.outcome !== "Born") {
+      failedSpareBirths++
+      const error = new SpawnError({ reason: new ProcessNotStarted({ worker: "spare", detail: "scripted" }) })
+      return yield* script.outcome === "Refused" ? Effect.fail(error) : Effect.die(new Error("scripted"))
+    }
+    const scope = yield* Effect.scope
+    const pid = ++lastPid as Pid
+    const lost = Deferred.makeUnsafe<SpareLoss>()
+    const lose = (cause: SpareLoss["cause"]): void => {
+      if (!spares.delete(pid)) return
+      chronicle.note(`loss of spare ${pid} ${cause}`)
+      lostSpares.set(pid, script.lossBreaks ? "Died" : cause)
+      Deferred.doneUnsafe(
+        lost,
+        script.lossBreaks ? Exit.die(new Error("scripted")) : Exit.succeed({ cause, detail: "scripted" })
+      )
+    }
+    spares.set(pid, { pid, lose })
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        spares.delete(pid)
+        // Whoever was taken is another's.
+        return born.has(pid) || script.sweep === 0 ? Effect.void : Effect.sleep(script.sweep)
+      })
+    )
+    yield* later(scope, script.lasts, () => lose(script.cause))
+    return { pid, lost: Deferred.await(lost) } satisfies Spare
+  })
+
+  /** Makes use of a spare, if it still stands and fits. */
+  const take = ({ registration }: Launch, { pid }: Spare): Pid | undefined => {
+    if (registration.spare === false) chronicle.broken("spares", `${registration.name} was given one`)
+    if (born.has(pid)) chronicle.broken("spares", `pid ${pid} serves a second time`)
+    if (!spares.has(pid) && !lostSpares.has(pid)) chronicle.broken("spares", `pid ${pid} does not stand ready`)
+    // Of one that is taken no loss is told any more.
+    lostSpares.delete(pid)
+    const fits = random.chance(0.85)
+    return spares.delete(pid) && fits ? pid : undefined
+  }
+
+  const bear = Effect.fnUntraced(function*(
+    launch: Launch,
+    report: (report: ChildReport) => void,
+    given?: Spare
+  ) {
     const { ref, registration } = launch
-    const script = write(random)
+    const written = write(random)
+    const taken = given === undefined ? undefined : take(launch, given)
+    if (taken !== undefined) chronicle.count("spares taken")
+    const script: Script = taken === undefined ? written : { ...written, birth: 0, outcome: "Born" }
     const attached = isAttached(registration)
     chronicle.note(`birth ${registration.name} ${formatRef(ref)}`)
     if (births.has(ref.slot) || lives.has(ref.slot)) chronicle.broken("children", `two in slot ${ref.slot}`)
@@ -164,13 +276,13 @@ export const make = (random: Random, chronicle: Chronicle, maxWorkers: number): 
       yield* Effect.onInterrupt(Effect.sleep(script.birth), () =>
         Effect.sync(() => {
           births.delete(ref.slot)
-          failedBirths.add(ref.slot)
+          failedBirths.add(formatRef(ref))
           chronicle.count("failed births")
         }))
     }
     births.delete(ref.slot)
     if (script.outcome !== "Born") {
-      failedBirths.add(ref.slot)
+      failedBirths.add(formatRef(ref))
       chronicle.count("failed births")
       const error = new SpawnError({
         reason: new ProcessNotStarted({ worker: registration.name, detail: "scripted" })
@@ -179,7 +291,7 @@ export const make = (random: Random, chronicle: Chronicle, maxWorkers: number): 
     }
 
     const scope = yield* Effect.scope
-    const pid = ++lastPid as Pid
+    const pid = taken ?? (++lastPid as Pid)
     const exit = Deferred.makeUnsafe<ExitStatus>()
     const told = new Map<WorkerSignal, number>()
     let status: ExitStatus | undefined
@@ -278,7 +390,7 @@ export const make = (random: Random, chronicle: Chronicle, maxWorkers: number): 
   })
 
   return {
-    service: Spawner.of({ spawn: bear }),
+    service: Spawner.of(canSpare ? { spawn: bear, spare } : { spawn: bear }),
     births,
     lives,
     unreported,
@@ -291,7 +403,17 @@ export const make = (random: Random, chronicle: Chronicle, maxWorkers: number): 
     forget: () => {
       unreported.clear()
       failedBirths.clear()
+      lostSpares.clear()
+      failedSpareBirths = 0
     },
+    spareBirths: () => spareBirths,
+    spares,
+    lostSpares,
+    failedSpareBirths: () => failedSpareBirths,
+    reportedSpareBirth: () => {
+      failedSpareBirths--
+    },
+    keepers: () => keepers,
     timers: () => timers,
     bornAs: (pid) => born.get(pid)
   }

@@ -11,6 +11,7 @@
  */
 import { ExitError } from "@effect-postmaster/core/ExitStatus"
 import { ChildReport, Launch } from "@effect-postmaster/core/Spawner"
+import type { LifeOrder } from "@effect-postmaster/core/WorkerLife"
 import { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -24,21 +25,31 @@ export const maxFrameFromWorker = 1024 * 1024
 /** The longest frame a worker accepts. It carries the arguments, and the postmaster is trusted. */
 export const maxFrameToWorker = 64 * 1024 * 1024
 
-/** What the postmaster tells a worker. `Launch` comes first and once. */
-export const ToWorker = Schema.TaggedUnion({
+/** What the postmaster tells a process. `Launch` comes once; before it, to a spare, `Prepare`. */
+export const ToWorker = /* @__PURE__ */ Schema.TaggedUnion({
+  /** Import these modules ahead of a launch. */
+  Prepare: { modules: Schema.Array(Schema.String) },
   Launch: { launch: Launch },
   Signal: { signal: WorkerSignal }
 })
 
 export type ToWorker = typeof ToWorker.Type
 
+/** The same as the worker reads it: what it has no use for stays in its JSON form. */
+export type Told = Exclude<ToWorker, { readonly _tag: "Launch" }> | {
+  readonly _tag: "Launch"
+  readonly launch: LifeOrder
+}
+
 /**
  * What a worker tells the postmaster. `Listening` comes first, `LastWords` last,
  * each message at most once, `Detached` only after `Attached`.
  */
-export const ToPostmaster = Schema.TaggedUnion({
+export const ToPostmaster = /* @__PURE__ */ Schema.TaggedUnion({
   /** The signal handlers stand: from here on signals of the operating system are heard. */
   Listening: {},
+  /** A spare has imported what it could; `files` are those that it is made of and that may change on disk. */
+  Prepared: { failed: Schema.Array(Schema.String), files: Schema.Array(Schema.String) },
   Report: { report: ChildReport },
   /** The worker's own verdict, written just before it leaves. */
   LastWords: { code: Schema.Natural, error: Schema.optionalKey(ExitError) }
@@ -57,30 +68,37 @@ const frame = (json: unknown): Uint8Array => {
   return bytes
 }
 
-const jsonToWorker = Schema.encodeSync(Schema.toCodecJson(ToWorker))
-const jsonToPostmaster = Schema.encodeSync(Schema.toCodecJson(ToPostmaster))
+// Whatever a worker sends is decoded before it is believed. A worker believes its postmaster, and what it says is JSON
+// already: it needs no schema, and a bundler leaves all of these out of it.
+const jsonToWorker = /* @__PURE__ */ Schema.encodeSync(/* @__PURE__ */ Schema.toCodecJson(ToWorker))
+const fromJson = /* @__PURE__ */ Schema.decodeUnknownResult(/* @__PURE__ */ Schema.toCodecJson(ToPostmaster))
 
 export const encodeToWorker = (message: ToWorker): Uint8Array => frame(jsonToWorker(message))
-export const encodeToPostmaster = (message: ToPostmaster): Uint8Array => frame(jsonToPostmaster(message))
+export const encodeToPostmaster = (message: ToPostmaster): Uint8Array => frame(message)
 
-const decodeWith = <A>(decode: (input: unknown) => Result.Result<A, unknown>) =>
-(
-  body: Uint8Array
-): Result.Result<A, string> => {
-  let json: unknown
+const parse = (body: Uint8Array): Result.Result<unknown, string> => {
   try {
     // A fatal decoder: a replacement character would let garbage pass as text.
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body))
+    return Result.succeed(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)))
   } catch {
     return Result.fail(`a frame of ${body.length} bytes that is not JSON`)
   }
-  return Result.mapError(decode(json), () => `a message that does not decode: ${excerpt(JSON.stringify(json))}`)
 }
 
 const excerpt = (text: string): string => text.length > 100 ? `${text.slice(0, 100)}…` : text
 
-export const decodeToWorker = decodeWith(Schema.decodeUnknownResult(Schema.toCodecJson(ToWorker)))
-export const decodeToPostmaster = decodeWith(Schema.decodeUnknownResult(Schema.toCodecJson(ToPostmaster)))
+const notDecoded = (json: unknown): string => `a message that does not decode: ${excerpt(JSON.stringify(json))}`
+
+const toWorkerTags: ReadonlySet<unknown> = new Set<ToWorker["_tag"]>(["Prepare", "Launch", "Signal"])
+
+const isTold = (json: unknown): json is Told =>
+  typeof json === "object" && json !== null && "_tag" in json && toWorkerTags.has(json._tag)
+
+export const decodeToWorker = (body: Uint8Array): Result.Result<Told, string> =>
+  Result.flatMap(parse(body), (json) => isTold(json) ? Result.succeed(json) : Result.fail(notDecoded(json)))
+
+export const decodeToPostmaster = (body: Uint8Array): Result.Result<ToPostmaster, string> =>
+  Result.flatMap(parse(body), (json) => Result.mapError(fromJson(json), () => notDecoded(json)))
 
 /**
  * Cuts a stream of bytes into frames. Every byte is copied at most once, however

@@ -15,7 +15,7 @@ export interface LineSplitter {
   readonly end: () => ReadonlyArray<string>
 }
 
-const newline = 0x0a
+export const newline = 0x0a
 const carriageReturn = 0x0d
 
 /** Where to cut so that no character of UTF-8 is torn; a run of continuation bytes is no character and may be. */

@@ -5,8 +5,9 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
 import type { Readable } from "node:stream"
-import { makeLineSplitter } from "./lines.ts"
+import { makeLineSplitter, newline } from "./lines.ts"
 
 /** A stream that is being read, as the one who waits for its end sees it. */
 export interface Drain {
@@ -23,6 +24,32 @@ export interface Drain {
 /** A stream from which one reader at a time takes chunk by chunk; `undefined` is its end. */
 export interface Tap extends Drain {
   readonly take: Effect.Effect<Uint8Array | undefined>
+  /** `true` if everything ever written was taken, up to a whole line, and nobody is left who could write more. */
+  readonly isSpent: () => boolean
+}
+
+const readOutBytes = 64 * 1024
+
+/**
+ * Reads what the kernel still holds for this socket, past the event loop, and
+ * returns whether that was the end: `false` while anybody else could write.
+ */
+export const readOut = (stream: Readable, onChunk: (chunk: Uint8Array) => void): boolean => {
+  if (stream.readableEnded) return true
+  const fd = (stream as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
+  // What the stream has read and nobody has taken comes first.
+  if (fd === undefined || fd < 0 || stream.readableLength > 0) return false
+  while (true) {
+    const chunk = Buffer.allocUnsafe(readOutBytes)
+    try {
+      const bytes = Fs.readSync(fd, chunk)
+      if (bytes === 0) return true
+      onChunk(chunk.subarray(0, bytes))
+    } catch (error) {
+      // A peer that left unread bytes behind resets the connection, which is its end.
+      return (error as NodeJS.ErrnoException).code === "ECONNRESET"
+    }
+  }
 }
 
 /**
@@ -30,7 +57,8 @@ export interface Tap extends Drain {
  * would be set flowing, and lose what it holds, when its process has exited.
  */
 export const makeTap = (stream: Readable): Tap => {
-  let open = true
+  let open = !stream.closed
+  let lineEnded = true
   let taken = 0
   let waiting: (() => void) | undefined
   const wake = (): void => waiting?.()
@@ -47,12 +75,22 @@ export const makeTap = (stream: Readable): Tap => {
     isDry: () => waiting !== undefined,
     taken: () => taken,
     cut: () => void stream.destroy(),
+    isSpent: () => {
+      if (waiting === undefined || !lineEnded) return !open && lineEnded
+      let more = false
+      const ended = readOut(stream, (chunk) => {
+        more = true
+        stream.push(chunk)
+      })
+      return ended && !more
+    },
     take: Effect.callback((resume) => {
       const attempt = (): void => {
         const chunk: Uint8Array | null = stream.read()
         waiting = chunk === null && open ? attempt : undefined
         if (chunk !== null) {
           taken += chunk.length
+          lineEnded = chunk.at(-1) === newline
           resume(Effect.succeed(chunk))
         } else if (!open) {
           resume(Effect.undefined)

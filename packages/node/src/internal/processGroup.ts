@@ -8,7 +8,6 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 
 /** Sends a signal to the whole group and returns `false` if nobody is in it. Any other refusal changes nothing. */
@@ -38,6 +37,9 @@ export const livingMembers = (group: number): ReadonlyArray<number> | undefined 
   return members
 }
 
+/** When a process began, in the kernel's own ticks; `undefined` if it is gone or there is no procfs to ask. */
+export const startTimeOf = (pid: number): string | undefined => statOf(pid)[19]
+
 /** The fields of `/proc/<pid>/stat` after the name, which may itself hold spaces and parentheses. */
 const statOf = (pid: number): ReadonlyArray<string> => {
   try {
@@ -49,21 +51,4 @@ const statOf = (pid: number): ReadonlyArray<string> => {
 }
 
 /** A zombie that nobody reaps still answers to signal 0. It holds nothing any more, so it is no member. */
-const isEmpty = (group: number): boolean => !signalGroup(group, 0) || livingMembers(group)?.length === 0
-
-const patienceMillis = 1_000
-
-/**
- * Waits until the group is empty, for a second at most. Uses the operating
- * system's time, not the `Clock`: what is waited for is not simulated.
- */
-export const awaitEmpty = (group: number): Effect.Effect<void> =>
-  Effect.callback((resume) => {
-    let timer: NodeJS.Timeout | undefined
-    const look = (waited: number, pause: number): void => {
-      if (waited >= patienceMillis || isEmpty(group)) return resume(Effect.void)
-      timer = setTimeout(() => look(waited + pause, Math.min(pause * 2, 50)), pause)
-    }
-    look(0, 1)
-    return Effect.sync(() => clearTimeout(timer))
-  })
+export const isEmpty = (group: number): boolean => !signalGroup(group, 0) || livingMembers(group)?.length === 0

@@ -1,6 +1,7 @@
 /**
- * Decides what one process of a worker is to the postmaster: how it is spoken
- * to, what it is believed, and how its end is told.
+ * Decides what one process is to the postmaster: how it is spoken to, what it
+ * is believed, and how its end is told. A process is first nobody in particular,
+ * and stays so while it is a spare; with a launch it becomes a worker.
  *
  * Facts about the end are trusted in this order: a broken protocol, the worker's
  * last words unless its exit code contradicts them, the signal the operating
@@ -9,35 +10,46 @@
  * @since 0.1.0
  */
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
-import type { Pid } from "@effect-postmaster/core/Identity"
 import type { Child, ChildReport, Launch } from "@effect-postmaster/core/Spawner"
 import type { SignalTarget, WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
-import type { ChildProcess } from "node:child_process"
 import * as Fs from "node:fs"
 import type { Socket } from "node:net"
-import type { Readable } from "node:stream"
-import { decodeToPostmaster, encodeToWorker, hear, makeDeframer, maxFrameFromWorker, type Said } from "./channel.ts"
-import { boundDrains, type Drain, makeTap, relayLines, type Tap } from "./output.ts"
-import { awaitEmpty, signalGroup } from "./processGroup.ts"
+import {
+  decodeToPostmaster,
+  encodeToWorker,
+  hear,
+  makeDeframer,
+  maxFrameFromWorker,
+  type Said,
+  type ToPostmaster
+} from "./channel.ts"
+import type { Forked, Gone } from "./fork.ts"
+import { boundDrains, type Drain, makeTap, readOut, relayLines, type Tap } from "./output.ts"
+import { isEmpty } from "./processGroup.ts"
 
 /** A process that was born, with what the holder of its scope needs beyond the contract. */
 export interface WorkerProcess {
-  readonly child: Child
+  /** Makes it a worker. Once; `frame` is what carries the launch. */
+  readonly launch: (launch: Launch, frame: Uint8Array, report: (report: ChildReport) => void) => Child
+  /** Makes it a spare that imports these modules. Once, and before the launch. */
+  readonly prepare: (modules: ReadonlyArray<string>) => Effect.Effect<Prepared>
+  /** Returns when it listens, or is gone. */
+  readonly booted: Effect.Effect<void>
+  /** Resolves exactly once and never fails. */
+  readonly exit: Effect.Effect<ExitStatus.ExitStatus>
+  readonly isGone: () => boolean
   /** Reads the output and tells the end. Run once, by a fiber that nobody interrupts. */
   readonly watch: Effect.Effect<void>
   /** Ends the whole group and returns when it is gone, or after a bound. */
   readonly end: Effect.Effect<void>
 }
 
-/** How the operating system told the end. */
-interface Gone {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-}
+/** What a spare has made of the modules it was to import. */
+export type Prepared = Extract<ToPostmaster, { readonly _tag: "Prepared" }>
 
 /** How long the end of a worker is waited for after SIGKILL. Longer can only mean that it hangs in the kernel. */
 const endPatienceMillis = 10_000
@@ -81,24 +93,20 @@ const writeAround = (socket: Socket, bytes: Uint8Array, whenTaken: () => void): 
   if (written < bytes.length) socket.write(bytes.subarray(written), whenTaken)
 }
 
-/**
- * Takes over a process just started: must be called in the same turn as
- * `spawn`, so that no event of it is missed.
- */
-export const makeWorkerProcess = (
-  launch: Launch,
-  launchFrame: Uint8Array,
-  report: (report: ChildReport) => void,
-  process: ChildProcess,
-  pid: Pid
-): WorkerProcess => {
-  const channel = process.stdio[3] as Socket
-  const stdout = makeTap(process.stdout as Readable)
-  const stderr = makeTap(process.stderr as Readable)
+/** Takes over a process just born, in the turn in which it can first be heard of. */
+export const makeWorkerProcess = ({ channel, kill, onGone, pid, ...output }: Forked): WorkerProcess => {
+  const stdout = makeTap(output.stdout)
+  const stderr = makeTap(output.stderr)
   const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
   const exited = Deferred.makeUnsafe<Gone>()
   const channelClosed = Deferred.makeUnsafe<void>()
+  const booted = Deferred.makeUnsafe<void>()
+  const prepared = Deferred.makeUnsafe<Prepared>()
 
+  /** Hears the worker's reports, once there is a launch. */
+  let report: ((report: ChildReport) => void) | undefined
+  /** Who it is, in the log. */
+  let identity: Readonly<Record<string, unknown>> = { spare: pid }
   /** Set by the exit event. From then on the number `pid` is not ours to signal. */
   let gone: Gone | undefined
   /** The signals that end workers and that we have sent. */
@@ -116,7 +124,7 @@ export const makeWorkerProcess = (
   const violate = (problem: string): void => {
     if (violation !== undefined) return
     violation = problem
-    if (gone === undefined) signalGroup(pid, "SIGKILL")
+    kill("SIGKILL", "Group")
     channel.destroy()
   }
 
@@ -128,16 +136,25 @@ export const makeWorkerProcess = (
     const heard = hear(said, message.success)
     if (Result.isFailure(heard)) return violate(`sent ${heard.failure} on its control channel`)
     said = heard.success
-    if (message.success._tag === "Report") {
-      report(message.success.report)
-    } else if (message.success._tag === "LastWords") {
-      lastCode = message.success.code
-      lastWords = message.success.error
+    switch (message.success._tag) {
+      case "Listening":
+        Deferred.doneUnsafe(booted, Effect.void)
+        return
+      case "Prepared":
+        Deferred.doneUnsafe(prepared, Effect.succeed(message.success))
+        return
+      case "Report":
+        if (report === undefined) return violate(`sent ${message.success.report} before it was launched`)
+        return report(message.success.report)
+      case "LastWords":
+        lastCode = message.success.code
+        lastWords = message.success.error
+        return
     }
   }
 
   let silent: NodeJS.Timeout | undefined
-  channel.on("data", (chunk: Uint8Array) => {
+  const onChunk = (chunk: Uint8Array): void => {
     if (violation !== undefined) return
     const cut = deframer.push(chunk)
     if (Result.isFailure(cut)) return violate(`sent ${cut.failure} on its control channel`)
@@ -151,7 +168,8 @@ export const makeWorkerProcess = (
         deafPatienceMillis
       )
     }
-  })
+  }
+  channel.on("data", onChunk)
 
   /** Without the channel the worker would outlive us one day, so it does not keep its life without it. */
   let deaf: NodeJS.Timeout | undefined
@@ -188,11 +206,6 @@ export const makeWorkerProcess = (
     else writeAround(channel, frames[signal], requestPostponed)
   }
 
-  const signalOS = (signal: "SIGTERM" | "SIGQUIT", target: SignalTarget): void => {
-    if (target === "Group") signalGroup(pid, signal)
-    else process.kill(signal)
-  }
-
   const signal = (name: WorkerSignal, target: SignalTarget): void => {
     if (gone !== undefined) return
     switch (name) {
@@ -203,30 +216,30 @@ export const makeWorkerProcess = (
         order(name)
         ordered.add(name)
         // A worker that does not listen yet would die of it; it finds the frame when it listens.
-        if (said.has("Listening")) signalOS(name, target)
+        if (said.has("Listening")) kill(name, target)
         return
       case "SIGQUIT":
         order(name)
         ordered.add(name)
-        return signalOS(name, target)
+        return kill(name, target)
       case "SIGKILL":
         ordered.add(name)
-        signalGroup(pid, name)
-        return
+        return kill(name, "Group")
     }
   }
 
-  writeAround(channel, launchFrame, requestPostponed)
-
   // --- how it ends ---
 
-  process.on("exit", (code, signal) => {
-    // In this very turn the number is still the group's, if anybody is left in it.
-    signalGroup(pid, "SIGKILL")
-    gone = { code, signal }
+  onGone((how) => {
+    gone = how
     clearTimeout(deaf)
+    Deferred.doneUnsafe(booted, Effect.void)
+    // Whatever it had said is in our pipes by now; with nobody left to hold their other ends they say so, and the end
+    // is told in this very turn. What was not read by anybody yet, or is held open, is waited for by `watch`.
+    const allSaid = [readOut(channel, onChunk), stdout.isSpent(), stderr.isSpent()].every((spent) => spent)
     clearTimeout(silent)
-    Deferred.doneUnsafe(exited, Effect.succeed(gone))
+    if (allSaid && isEmpty(pid)) Deferred.doneUnsafe(exit, Effect.succeed(statusOf(how)))
+    Deferred.doneUnsafe(exited, Effect.succeed(how))
   })
 
   const statusOf = ({ code, signal }: Gone): ExitStatus.ExitStatus => {
@@ -238,7 +251,11 @@ export const makeWorkerProcess = (
       return ExitStatus.exited(1, { kind: "Interrupted", message: `it was ended by ${signal} before it listened` })
     }
     if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
-    if (code === null) return ExitStatus.lost("left neither an exit code nor a signal")
+    if (code === null) {
+      return lastCode === undefined
+        ? ExitStatus.lost("left when nobody was there to be told how")
+        : ExitStatus.exited(lastCode, lastWords)
+    }
     // Codes are not believed alone: one that never listened may be Node's own, one that broke off meant to say more.
     if (!said.has("Listening")) return ExitStatus.lost(`left with exit code ${code} before it listened`)
     if (deframer.isMidFrame()) return ExitStatus.lost(`left with exit code ${code} in the middle of a frame`)
@@ -246,14 +263,9 @@ export const makeWorkerProcess = (
   }
 
   const relay = (tap: Tap, log: (line: string) => Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
-    relayLines(tap, log).pipe(
-      Effect.annotateLogs({
-        worker: launch.registration.name,
-        slot: launch.ref.slot,
-        generation: launch.ref.generation,
-        pid
-      }),
-      Effect.forkChild({ startImmediately: true })
+    Effect.forkChild(
+      relayLines(tap, (line) => Effect.annotateLogs(log(line), identity)),
+      { startImmediately: true }
     )
 
   const control: Drain = {
@@ -274,24 +286,57 @@ export const makeWorkerProcess = (
     yield* Deferred.succeed(exit, statusOf(how))
   })
 
+  const child: Child = {
+    pid,
+    signal: (name, target) => Effect.sync(() => signal(name, target)),
+    exit: Deferred.await(exit)
+  }
+
   return {
+    launch: ({ ref, registration }, frame, to) => {
+      identity = { worker: registration.name, slot: ref.slot, generation: ref.generation, pid }
+      report = to
+      if (gone === undefined) writeAround(channel, frame, requestPostponed)
+      return child
+    },
+    prepare: (modules) => {
+      writeAround(channel, encodeToWorker({ _tag: "Prepare", modules }), requestPostponed)
+      return Deferred.await(prepared)
+    },
+    booted: Deferred.await(booted),
+    exit: child.exit,
+    isGone: () => gone !== undefined,
     watch,
     end: Effect.suspend(() => {
+      if (Deferred.isDoneUnsafe(exit)) return Effect.void
       signal("SIGKILL", "Group")
-      return awaitAtMost(exit, endPatienceMillis)
-    }),
-    child: {
-      pid,
-      signal: (name, target) => Effect.sync(() => signal(name, target)),
-      exit: Deferred.await(exit)
-    }
+      return awaitAtMost(child.exit, endPatienceMillis)
+    })
   }
 }
 
-/** The operating system's time, not the `Clock`: what is waited for is not simulated. */
-const awaitAtMost = <A>(deferred: Deferred.Deferred<A>, millis: number): Effect.Effect<void> =>
+/** How long the rest of a group may take to end, once it has been sent SIGKILL. */
+const emptyPatienceMillis = 1_000
+
+/**
+ * Waits until the group is empty. Uses the operating system's time, not the
+ * `Clock`: what is waited for is not simulated.
+ */
+const awaitEmpty = (group: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    let timer: NodeJS.Timeout | undefined
+    const look = (waited: number, pause: number): void => {
+      if (waited >= emptyPatienceMillis || isEmpty(group)) return resume(Effect.void)
+      timer = setTimeout(() => look(waited + pause, Math.min(pause * 2, 50)), pause)
+    }
+    look(0, 1)
+    return Effect.sync(() => clearTimeout(timer))
+  })
+
+/** In the operating system's time, for the same reason. */
+export const awaitAtMost = <A>(wait: Effect.Effect<A>, millis: number): Effect.Effect<void> =>
   Effect.raceFirst(
-    Deferred.await(deferred),
+    Effect.asVoid(wait),
     Effect.callback<void>((resume) => {
       const timer = setTimeout(() => resume(Effect.void), millis)
       return Effect.sync(() => clearTimeout(timer))

@@ -1,9 +1,9 @@
 /**
- * Decides how a worker's log entries look on its standard output and error.
+ * Decides how the log entries of a worker look to those outside of it.
  *
  * One entry is one line, because each line becomes one entry of the
  * application's log, which adds the time and who the worker is. What is a
- * warning or worse goes to standard error; the level travels no other way.
+ * warning or worse is told apart; the level travels no other way.
  *
  * @since 0.1.0
  */
@@ -34,8 +34,13 @@ export const formatEntry = (
   return words.join(" ").replaceAll(/\r?\n|\r/g, "\\n")
 }
 
-export const workerLogger = Logger.make<unknown, void>(({ cause, fiber, logLevel, message }) => {
-  const line = formatEntry(message, cause, fiber.getRef(References.CurrentLogAnnotations))
-  const stream = LogLevel.isGreaterThanOrEqualTo(logLevel, "Warn") ? process.stderr : process.stdout
-  stream.write(`${line}\n`)
-})
+/** `Warn` stands for what is a warning or worse. */
+export type LineLevel = "Info" | "Warn"
+
+export const lineLogger = (log: (line: string, level: LineLevel) => void): Logger.Logger<unknown, void> =>
+  Logger.make(({ cause, fiber, logLevel, message }) =>
+    log(
+      formatEntry(message, cause, fiber.getRef(References.CurrentLogAnnotations)),
+      LogLevel.isGreaterThanOrEqualTo(logLevel, "Warn") ? "Warn" : "Info"
+    )
+  )

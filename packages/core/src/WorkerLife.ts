@@ -1,0 +1,143 @@
+/**
+ * Decides how one life of a worker is held by a host that shares no copy of
+ * Effect with it: plain functions and plain data go across, effects never do.
+ *
+ * An entry module brings its own Effect, bundled into it or found from where it
+ * lies. The process that hosts it need not have the same one, or any.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Logger from "effect/Logger"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type ExitStatus, fromExit } from "./ExitStatus.ts"
+import type { SlotRef, WorkerName } from "./Identity.ts"
+import { type LineLevel, lineLogger } from "./internal/lineLogger.ts"
+import { isAttached, type Registration } from "./Registration.ts"
+import type { ChildReport } from "./Spawner.ts"
+import { WorkerContext } from "./WorkerContext.ts"
+
+/**
+ * What a life is told of its launch. All of it is the same in its JSON form.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LifeOrder {
+  readonly ref: SlotRef
+  readonly registration: Pick<Registration, "name" | "entry" | "args" | "flags">
+}
+
+/**
+ * Who hosts a life: what the life tells, and to whom.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WorkerHost {
+  /** The program may report a thing more than once; only the first time counts. */
+  readonly report: (report: ChildReport) => void
+  /** One entry of the worker's log, as one line. */
+  readonly log: (line: string, level: LineLevel) => void
+  /** The end, told once and last. */
+  readonly leave: (status: ExitStatus) => void
+}
+
+/**
+ * A life that has begun, as its host holds it. Both functions return at once,
+ * and are harmless after the end.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WorkerLife {
+  readonly signal: (signal: "SIGTERM" | "SIGHUP" | "SIGUSR1") => void
+  /** Says that the postmaster is gone. What follows from it is the host's affair. */
+  readonly orphan: () => void
+}
+
+/**
+ * Runs the program of a launched worker, as a member of the crash group if the
+ * worker is attached.
+ *
+ * **Details**
+ *
+ * An attached worker reports `Attached` before its program begins and
+ * `Detached` after its finalizers, however it ended, except by a defect: the
+ * dead-man switch (PostgreSQL: `RegisterPostmasterChildActive`,
+ * `MarkPostmasterChildInactive`).
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = <R>(
+  order: LifeOrder,
+  program: Effect.Effect<void, unknown, R>,
+  report: (report: ChildReport) => void
+): Effect.Effect<void, unknown, Exclude<R, Scope.Scope>> => {
+  const scoped = Effect.scoped(program)
+  if (!isAttached(order.registration)) return scoped
+  return Effect.acquireUseRelease(
+    Effect.sync(() => report("Attached")),
+    () => scoped,
+    (_, exit) =>
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit) || !Cause.hasDies(exit.cause)) report("Detached")
+      })
+  )
+}
+
+/**
+ * Begins the life of a launched worker.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const begin = (
+  order: LifeOrder,
+  program: Effect.Effect<void, unknown, WorkerContext | Scope.Scope>,
+  host: WorkerHost
+): WorkerLife => {
+  const latch = Latch.makeUnsafe()
+  const reloads = Effect.runSync(Queue.sliding<void>(1))
+  const postmasterDeath = Deferred.makeUnsafe<void>()
+  const context = WorkerContext.of({
+    // Whoever is launched has passed the sanity check.
+    name: order.registration.name as WorkerName,
+    ref: order.ref,
+    ready: Effect.sync(() => host.report("Ready")),
+    latch: { wait: latch.await, set: latch.open, reset: latch.close },
+    reloads: Stream.fromQueue(reloads),
+    postmasterDeath: Deferred.await(postmasterDeath)
+  })
+  const fiber = Effect.runFork(
+    run(order, program, host.report).pipe(
+      Effect.provideService(WorkerContext, context),
+      Effect.provideService(Logger.CurrentLoggers, new Set([lineLogger(host.log)]))
+    )
+  )
+  fiber.addObserver((exit) => host.leave(fromExit(exit)))
+  return {
+    signal: (signal) => {
+      switch (signal) {
+        case "SIGTERM":
+          return fiber.interruptUnsafe()
+        case "SIGHUP":
+          Queue.offerUnsafe(reloads, undefined)
+          return
+        case "SIGUSR1":
+          latch.openUnsafe()
+          return
+      }
+    },
+    orphan: () => {
+      Deferred.doneUnsafe(postmasterDeath, Effect.void)
+    }
+  }
+}

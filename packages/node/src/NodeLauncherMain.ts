@@ -1,0 +1,123 @@
+/**
+ * Decides how worker processes are borne for an application that is too large
+ * to do it itself, and that they all end when the application has: the program
+ * that `NodeSpawner` starts once.
+ *
+ * It is a program, not a library, and as small as can be: the kernel copies the
+ * page tables of whoever forks, and this process has few. It hands each worker's
+ * output and channel over to the application and keeps none, reaps and signals
+ * the workers as their parent, and guards them: when its own channel ends, the
+ * application is gone, and every group it knows is sent SIGKILL, whatever its
+ * members are busy with (PostgreSQL: `PostmasterIsAlive`, for those who cannot
+ * look).
+ *
+ * Signals do not end it, since whoever sends one to everybody here (a terminal,
+ * a service manager) does not mean the guardian.
+ *
+ * @since 0.1.0
+ */
+import * as ChildProcess from "node:child_process"
+import type { FromLauncher, Ticket, ToLauncher } from "./internal/launcherProtocol.ts"
+import { signalGroup, startTimeOf } from "./internal/processGroup.ts"
+
+/** Whose groups end with the application: children, and what other parents have left to be guarded. */
+const children = new Map<number, number>()
+const wards = new Map<number, string | undefined>()
+
+/** The ends of pipes on their way to the application; ours are closed when it has its own. */
+interface Pipe {
+  onread: unknown
+  readonly readStop: () => void
+  readonly close: () => void
+}
+const inTransit = new Map<Ticket, ReadonlyArray<Pipe>>()
+
+// A message that cannot be sent has no addressee any more; the end of the channel says what to do then.
+const tell = (message: FromLauncher, pipe?: Pipe): void => {
+  process.send?.(message, pipe as never, undefined, () => {})
+}
+
+/**
+ * Takes the pipe away from the stream before it has read a byte: what was read
+ * here would be lost to the application.
+ */
+const detach = (stream: unknown): Pipe => {
+  const socket = stream as { _handle: Pipe | null }
+  const pipe = socket._handle!
+  pipe.readStop()
+  pipe.onread = () => {}
+  socket._handle = null
+  return pipe
+}
+
+const fork = (ticket: Ticket, order: Extract<ToLauncher, { readonly _tag: "Fork" }>["order"]): void => {
+  let child: ChildProcess.ChildProcess
+  try {
+    child = ChildProcess.spawn(order.file, order.args, {
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      detached: true,
+      env: order.env,
+      cwd: order.cwd
+    })
+  } catch (cause) {
+    return tell({ _tag: "NotForked", ticket, detail: cause instanceof Error ? cause.message : String(cause) })
+  }
+  child.on("error", (cause) => {
+    if (child.pid === undefined) tell({ _tag: "NotForked", ticket, detail: cause.message })
+  })
+  const { pid } = child
+  if (pid === undefined) return
+  children.set(ticket, pid)
+  child.on("exit", (code, signal) => {
+    // In this very turn the number is still the group's, if anybody is left in it.
+    signalGroup(pid, "SIGKILL")
+    children.delete(ticket)
+    tell({ _tag: "Gone", ticket, code, signal })
+  })
+  const pipes = [child.stdout, child.stderr, child.stdio[3]].map(detach)
+  inTransit.set(ticket, pipes)
+  for (const pipe of pipes) tell({ _tag: "Forked", ticket, pid }, pipe)
+}
+
+const receive = (message: ToLauncher): void => {
+  switch (message._tag) {
+    case "Fork":
+      return fork(message.ticket, message.order)
+    case "Taken": {
+      for (const pipe of inTransit.get(message.ticket) ?? []) pipe.close()
+      inTransit.delete(message.ticket)
+      return
+    }
+    case "Kill": {
+      const pid = children.get(message.ticket)
+      if (pid === undefined) return
+      if (message.target === "Group") signalGroup(pid, message.signal)
+      else process.kill(pid, message.signal)
+      return
+    }
+    case "Guard":
+      wards.set(message.pid, startTimeOf(message.pid))
+      return
+    case "Forget":
+      wards.delete(message.pid)
+      return
+  }
+}
+
+const endAll = (): void => {
+  for (const pid of children.values()) signalGroup(pid, "SIGKILL")
+  // A ward is nobody's child here: the number may have passed on to somebody else.
+  for (const [pid, since] of wards) {
+    if (startTimeOf(pid) === since) signalGroup(pid, "SIGKILL")
+  }
+}
+
+process.title = "postmaster launcher"
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGPIPE"] as const) {
+  process.on(signal, () => {})
+}
+process.on("message", receive)
+process.on("disconnect", () => {
+  endAll()
+  process.exit(0)
+})

@@ -1,0 +1,91 @@
+/**
+ * Decides what a process is before anything is known of workers: what it takes
+ * to bear one, and what its bearer owes for it. This module bears in this very
+ * process; `launcher.ts` has it done elsewhere.
+ *
+ * @since 0.1.0
+ */
+import type { Pid } from "@effect-postmaster/core/Identity"
+import type { SignalTarget } from "@effect-postmaster/core/WorkerSignal"
+import * as Effect from "effect/Effect"
+import * as ChildProcess from "node:child_process"
+import type { Socket } from "node:net"
+import { signalGroup } from "./processGroup.ts"
+
+/** A program and its surroundings. */
+export interface ForkOrder {
+  readonly file: string
+  readonly args: ReadonlyArray<string>
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+}
+
+/** How the operating system told the end. Both are `null` if nobody was there to be told. */
+export interface Gone {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** A living process: leader of a session of its own, with its output and its channel. */
+export interface Forked {
+  readonly pid: Pid
+  readonly stdout: Socket
+  readonly stderr: Socket
+  readonly channel: Socket
+  /** Does nothing once the process is gone: the number is not ours any more. */
+  readonly kill: (signal: NodeJS.Signals, target: SignalTarget) => void
+  /** Calls back once. What was left of the group by then has been sent SIGKILL. */
+  readonly onGone: (listener: (gone: Gone) => void) => void
+}
+
+/**
+ * Bears a process and has it adopted in the very turn in which it can first be
+ * heard of, so that no event of it is missed. Fails with the reason in words.
+ */
+export type Fork = <A>(order: ForkOrder, adopt: (forked: Forked) => A) => Effect.Effect<A, string>
+
+const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
+/** Bears in this process, which is held for as long as the kernel takes to copy its page tables. */
+export const forkHere: Fork = (order, adopt) =>
+  Effect.callback((resume) => {
+    let child: ChildProcess.ChildProcess
+    try {
+      child = ChildProcess.spawn(order.file, order.args, {
+        stdio: ["ignore", "pipe", "pipe", "pipe"],
+        detached: true,
+        env: order.env,
+        cwd: order.cwd
+      })
+    } catch (cause) {
+      return resume(Effect.fail(words(cause)))
+    }
+    // Stays for good: a refused signal is an error event too, and nobody's end.
+    child.on("error", (cause) => resume(Effect.fail(words(cause))))
+    const { pid, stderr, stdio, stdout } = child
+    if (pid === undefined) return
+    let gone = false
+    let listener: ((gone: Gone) => void) | undefined
+    child.on("exit", (code, signal) => {
+      // In this very turn the number is still the group's, if anybody is left in it.
+      signalGroup(pid, "SIGKILL")
+      gone = true
+      listener?.({ code, signal })
+    })
+    const adopted = adopt({
+      pid: pid as Pid,
+      // Pipes are sockets to Node, and its types do not say so.
+      stdout: stdout as Socket,
+      stderr: stderr as Socket,
+      channel: stdio[3] as Socket,
+      kill: (signal, target) => {
+        if (gone) return
+        if (target === "Group") signalGroup(pid, signal)
+        else child.kill(signal)
+      },
+      onGone: (to) => {
+        listener = to
+      }
+    })
+    child.once("spawn", () => resume(Effect.succeed(adopted)))
+  })

@@ -1,0 +1,292 @@
+/**
+ * Decides how an application has its processes borne by a launcher, a small
+ * process beside it (`NodeLauncherMain.ts`), and what happens when that is lost.
+ *
+ * The fork stops whoever does it for as long as the kernel copies its page
+ * tables, some 60 ms per GiB, so a large application lets somebody small do it.
+ * And whoever has borne all workers can end them all when the application is
+ * gone.
+ *
+ * A launcher that is lost is replaced. Those it had borne live on and are
+ * guarded by the next one; nobody can tell how they end any more but they
+ * themselves. While there is no launcher the application bears by itself.
+ *
+ * @since 0.1.0
+ */
+import type { Pid } from "@effect-postmaster/core/Identity"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as ChildProcess from "node:child_process"
+import { Socket } from "node:net"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import { type Fork, type Forked, forkHere, type ForkOrder, type Gone } from "./fork.ts"
+import type { FromLauncher, Ticket, ToLauncher } from "./launcherProtocol.ts"
+import { signalGroup } from "./processGroup.ts"
+
+/** The program lies beside the modules that applications import, and has their extension. */
+const program = fileURLToPath(new URL(`../NodeLauncherMain${Path.extname(import.meta.filename)}`, import.meta.url))
+
+/** One that lives shorter than this is not replaced at once. */
+const healthyMillis = 1_000
+
+/** How often a launcher is looked at, and how often in a row it may owe an answer. Then it hangs, and is replaced. */
+const lookMillis = 1_000
+const maxOwed = 10
+
+/** How long a launcher may take to leave when it is not needed any more. */
+const leaveMillis = 2_000
+
+/** A birth that was asked for and not answered. */
+interface Pending {
+  owed: number
+  readonly pipes: Array<unknown>
+  readonly born: (pid: number, pipes: ReadonlyArray<unknown>) => void
+  readonly failed: (detail: string) => void
+}
+
+/** A process that a launcher has borne. */
+interface Living {
+  /** Looks since its channel has closed, which is the last sign of life but one. */
+  owed: number
+  readonly pid: number
+  readonly channel: Socket
+  readonly gone: (gone: Gone) => void
+}
+
+/** The launcher's own surroundings: nothing that would load the application's own tools into it. */
+const environment = (): NodeJS.ProcessEnv => {
+  const { NODE_OPTIONS: _, ...env } = process.env
+  return env
+}
+
+/** Who we are to the operating system. A launcher stays what we were when it began. */
+const identity = (): string =>
+  `${process.geteuid?.()}:${process.getegid?.()}:${process.getuid?.()}:${process.getgid?.()}`
+
+/**
+ * Starts a launcher and keeps one for as long as the scope lives. Closing the
+ * scope ends it, and with it whatever it has borne and is still alive.
+ */
+export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function*() {
+  const log = Effect.runForkWith(yield* Effect.context())
+  const pending = new Map<Ticket, Pending>()
+  const living = new Map<Ticket, Living>()
+  /** Children of launchers that are gone; and our own, whom only a launcher can end when we are. */
+  const wards = new Set<number>()
+  let launcher: ChildProcess.ChildProcess | undefined
+  let launcherIdentity = ""
+  let lastTicket = 0
+  let closing = false
+  let retry: NodeJS.Timeout | undefined
+
+  const tell = (message: ToLauncher): void => {
+    launcher?.send(message, () => {})
+  }
+
+  /** The application lives on for its workers, not for the launcher. */
+  const hold = (): void => {
+    const channel = launcher?.channel
+    if (pending.size > 0 || living.size > 0) channel?.ref()
+    else channel?.unref()
+  }
+
+  const receive = (message: FromLauncher, pipe: unknown): void => {
+    switch (message._tag) {
+      case "Forked": {
+        const birth = pending.get(message.ticket)
+        if (birth === undefined) return
+        birth.pipes.push(pipe)
+        if (birth.pipes.length < 3) return
+        pending.delete(message.ticket)
+        tell({ _tag: "Taken", ticket: message.ticket })
+        birth.born(message.pid, birth.pipes)
+        return hold()
+      }
+      case "NotForked":
+        pending.get(message.ticket)?.failed(message.detail)
+        pending.delete(message.ticket)
+        return hold()
+      case "Gone": {
+        const one = living.get(message.ticket)
+        living.delete(message.ticket)
+        one?.gone({ code: message.code, signal: message.signal })
+        return hold()
+      }
+    }
+  }
+
+  const start = (): void => {
+    retry = undefined
+    if (closing) return
+    const startedAt = performance.now()
+    const child = ChildProcess.spawn(process.execPath, [program], {
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      detached: true,
+      env: environment()
+    })
+    launcher = child
+    launcherIdentity = identity()
+    let over = false
+    const lost = (how: string): void => {
+      if (over) return
+      over = true
+      if (launcher === child) launcher = undefined
+      abandon()
+      if (closing) return
+      log(
+        Effect.logWarning(
+          `launcher process (PID ${child.pid ?? "none"}) ${how}; ${wards.size} workers go on without it`
+        )
+      )
+      if (performance.now() - startedAt >= healthyMillis) return start()
+      retry = setTimeout(start, healthyMillis)
+      retry.unref()
+    }
+    child.on("error", (cause) => lost(`was lost: ${cause.message}`))
+    child.on("exit", (code, signal) => {
+      const how = signal === null ? `left with exit code ${code}` : `was ended by ${signal}`
+      // What it has said is heard first.
+      if (child.connected) child.once("disconnect", () => lost(how))
+      else lost(how)
+    })
+    child.on("message", (message, pipe) => receive(message as FromLauncher, pipe))
+    child.unref()
+    for (const pid of wards) tell({ _tag: "Guard", pid })
+    hold()
+  }
+
+  /** The present launcher is gone. What it was asked for will not come; whom it has borne ends when its channel does. */
+  const abandon = (): void => {
+    for (const birth of pending.values()) birth.failed("its launcher process was lost")
+    pending.clear()
+    for (const one of living.values()) {
+      guard(one.pid)
+      const gone = (): void => {
+        signalGroup(one.pid, "SIGKILL")
+        forget(one.pid)
+        one.gone({ code: null, signal: null })
+      }
+      if (one.channel.closed) gone()
+      else one.channel.once("close", gone)
+    }
+    living.clear()
+  }
+
+  // Counted in looks, so that a stall of ours is not taken for one of the launcher's.
+  const look = (): void => {
+    for (const one of pending.values()) one.owed++
+    for (const one of living.values()) if (one.channel.closed) one.owed++
+    const owes = (one: { readonly owed: number }): boolean => one.owed > maxOwed
+    if ([...pending.values(), ...living.values()].some(owes)) launcher?.kill("SIGKILL")
+  }
+
+  const guard = (pid: number): void => {
+    wards.add(pid)
+    tell({ _tag: "Guard", pid })
+  }
+
+  const forget = (pid: number): void => {
+    wards.delete(pid)
+    tell({ _tag: "Forget", pid })
+  }
+
+  const adoptAs = (ticket: Ticket, pid: number, pipes: ReadonlyArray<unknown>): Forked => {
+    const [stdout, stderr, channel] = pipes.map((handle) =>
+      // As Node itself makes the streams of a child; its types do not speak of handles.
+      new Socket({ handle, readable: true, writable: true } as never)
+    ) as [Socket, Socket, Socket]
+    let over = false
+    let listener: ((gone: Gone) => void) | undefined
+    living.set(ticket, {
+      owed: 0,
+      pid,
+      channel,
+      gone: (gone) => {
+        over = true
+        listener?.(gone)
+      }
+    })
+    return {
+      pid: pid as Pid,
+      stdout,
+      stderr,
+      channel,
+      kill: (signal, target) => {
+        if (over) return
+        if (living.has(ticket)) return tell({ _tag: "Kill", ticket, signal, target })
+        // Nobody's child any more. With its channel open it is alive, and its number its own.
+        if (!channel.closed) signalOne(pid, signal, target)
+      },
+      onGone: (to) => {
+        listener = to
+      }
+    }
+  }
+
+  const forkThere = <A>(order: ForkOrder, adopt: (forked: Forked) => A): Effect.Effect<A, string> =>
+    Effect.callback((resume) => {
+      const ticket = ++lastTicket
+      pending.set(ticket, {
+        owed: 0,
+        pipes: [],
+        born: (pid, pipes) => resume(Effect.succeed(adopt(adoptAs(ticket, pid, pipes)))),
+        failed: (detail) => resume(Effect.fail(detail))
+      })
+      hold()
+      tell({ _tag: "Fork", ticket, order })
+    })
+
+  /** Somebody we have borne ourselves is guarded like the others. */
+  const forkGuarded: Fork = (order, adopt) =>
+    forkHere(order, (forked) => {
+      guard(forked.pid)
+      return adopt({
+        ...forked,
+        onGone: (listener) =>
+          forked.onGone((gone) => {
+            forget(forked.pid)
+            listener(gone)
+          })
+      })
+    })
+
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      start()
+      return setInterval(look, lookMillis).unref()
+    }),
+    (watchdog) =>
+      Effect.callback<void>((resume) => {
+        closing = true
+        clearInterval(watchdog)
+        clearTimeout(retry)
+        const child = launcher
+        if (child === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+        const patience = setTimeout(() => child.kill("SIGKILL"), leaveMillis)
+        child.once("exit", () => {
+          clearTimeout(patience)
+          resume(Effect.void)
+        })
+        child.ref()
+        if (child.connected) child.disconnect()
+      })
+  )
+
+  const fork: Fork = (order, adopt) =>
+    Effect.suspend(() =>
+      launcher?.connected === true && launcherIdentity === identity()
+        ? forkThere(order, adopt)
+        : forkGuarded(order, adopt)
+    )
+  return fork
+})
+
+const signalOne = (pid: number, signal: NodeJS.Signals, target: "Process" | "Group"): void => {
+  if (target === "Group") return void signalGroup(pid, signal)
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It has just gone: the end of its channel is on its way.
+  }
+}

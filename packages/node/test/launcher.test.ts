@@ -1,0 +1,116 @@
+/** The small process that bears the workers: who is whose child, and what the loss of it costs. */
+import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { type ChildProcess, spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { born, fixture, isGone, launch, parentOf, saw, until } from "./support.ts"
+
+const patience = 60_000
+
+const viaLauncher = { launcher: true } as const
+
+/** The launcher of a worker, once it is known that it is one. */
+const launcherOf = (pid: number): number => {
+  const parent = parentOf(pid)
+  assert.notStrictEqual(parent, process.pid)
+  return parent
+}
+
+/** The child of this process that is not the former launcher. */
+const launcherFor = (pid: number, former: number): number | undefined =>
+  Fs.readdirSync("/proc").map(Number).find((one) => one !== former && one > 0 && !isGone(one) && parentOf(one) === pid)
+
+/** Runs an application and waits until its workers are ready. */
+const application = (exportName: string, workers: number) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly process: ChildProcess; readonly pids: ReadonlyArray<number> }>((resume) => {
+      const child = spawn(process.execPath, [fileURLToPath(fixture("orphanage.ts")), exportName, String(workers)], {
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      const pids: Array<number> = []
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        if (line.startsWith("ready ")) pids.push(Number(line.slice(6)))
+        if (pids.length === workers) resume(Effect.succeed({ process: child, pids }))
+      })
+    }),
+    ({ process }) => Effect.sync(() => process.kill("SIGKILL"))
+  )
+
+describe.concurrent("a launcher", () => {
+  it.live("is the parent of the workers, and ends with the layer", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const life = yield* Scope.provide(born(launch("idles"), viaLauncher), scope)
+      const launcher = launcherOf(life.pid)
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(isGone(life.pid))
+      assert.isTrue(isGone(launcher))
+    }), patience)
+
+  it.live("can be done without", () =>
+    Effect.gen(function*() {
+      const life = yield* born(launch("idles"), { launcher: false })
+      assert.strictEqual(parentOf(life.pid), process.pid)
+    }).pipe(Effect.scoped), patience)
+
+  it.live("keeps nothing of what a worker writes while the application is busy", () =>
+    Effect.gen(function*() {
+      const execPath = fileURLToPath(fixture("talker.sh"))
+      const life = yield* born(launch("idles"), { ...viaLauncher, execPath })
+      yield* Effect.sync(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300))
+      yield* life.exit
+      assert.deepStrictEqual(life.log.map((entry) => entry.text).toSorted(), ["first", "second", "to stderr"])
+    }).pipe(Effect.scoped), patience)
+
+  it.live("that cannot start a program says why", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(born(launch("idles"), { ...viaLauncher, execPath: "/nowhere/node" }))
+      assert.match(String(error), /"fixture".*ENOENT/)
+    }).pipe(Effect.scoped), patience)
+
+  it.live("that is killed leaves its workers alone, and is replaced", () =>
+    Effect.gen(function*() {
+      const life = yield* born(launch("idles"), viaLauncher)
+      const killed = yield* born(launch("idles"), viaLauncher)
+      yield* saw(life, "idle")
+      yield* saw(killed, "idle")
+      for (const { pid } of [life, killed]) {
+        const launcher = launcherOf(pid)
+        process.kill(launcher, "SIGKILL")
+        yield* until("an orphan", () => isGone(launcher) && parentOf(pid) !== launcher)
+      }
+      // They are told, and heard, as before.
+      yield* life.signal("SIGTERM", "Process")
+      assert.strictEqual((yield* life.exit)._tag, "Exited")
+      // Whoever says nothing has nobody left to say it.
+      yield* killed.signal("SIGKILL", "Group")
+      assert.deepStrictEqual(yield* killed.exit, ExitStatus.lost("left when nobody was there to be told how"))
+    }).pipe(Effect.scoped), patience)
+})
+
+describe("when the application is killed", () => {
+  for (const how of ["idles", "spins"]) {
+    it.live(`a worker that ${how} is gone, too`, () =>
+      Effect.gen(function*() {
+        const app = yield* application(how, 2)
+        app.process.kill("SIGKILL")
+        for (const pid of app.pids) yield* until(`the end of ${pid}`, () => isGone(pid))
+      }).pipe(Effect.scoped), patience)
+  }
+
+  it.live("after its launcher was, the next launcher ends the workers of both", () =>
+    Effect.gen(function*() {
+      const app = yield* application("spins", 2)
+      const [pid] = app.pids
+      const former = launcherOf(pid!)
+      process.kill(former, "SIGKILL")
+      yield* until("another launcher", () => launcherFor(app.process.pid!, former))
+      app.process.kill("SIGKILL")
+      for (const pid of app.pids) yield* until(`the end of ${pid}`, () => isGone(pid))
+    }).pipe(Effect.scoped), patience)
+})
