@@ -177,7 +177,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void>(
 export const named: {
   (name: string): <Args extends ArgsSchema>(self: BackgroundWorker<Args>) => BackgroundWorker<Args>
   <Args extends ArgsSchema>(self: BackgroundWorker<Args>, name: string): BackgroundWorker<Args>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <Args extends ArgsSchema>(self: BackgroundWorker<Args>, name: string): BackgroundWorker<Args> => ({ ...self, name })
 )
@@ -285,6 +285,8 @@ export interface Main {
   readonly run: (args: Schema.Json) => Effect.Effect<void, unknown, WorkerContext | Scope.Scope>
   /** Begins a life of the program for a host that may have another copy of Effect, or none. */
   readonly begin: (order: WorkerLife.LifeOrder, host: WorkerLife.WorkerHost) => WorkerLife.WorkerLife
+  /** Goes through what `begin` goes through, with nothing to do and nobody to hear of it, so that a launch finds it compiled. */
+  readonly rehearse: () => void
 }
 
 /**
@@ -367,6 +369,7 @@ export const main: {
     [MainTypeId]: MainTypeId,
     name: worker.name,
     run: runEncoded,
-    begin: (order, host) => WorkerLife.begin(order, runEncoded(order.registration.args), host)
+    begin: (order, host) => WorkerLife.begin(order, runEncoded(order.registration.args), host),
+    rehearse: WorkerLife.rehearse
   }
 }

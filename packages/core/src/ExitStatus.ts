@@ -5,11 +5,14 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
 import * as Exit from "effect/Exit"
 import { format as formatValue } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { SpawnError } from "./SpawnError.ts"
+
+// The schemas are marked pure, so that a bundler leaves those out of a worker that it has no use for.
 
 /**
  * Schema of the kinds of error a worker can leave behind.
@@ -43,7 +46,7 @@ export const ExitErrorKind = /* @__PURE__ */ Schema.Literals([
 export const ExitError = /* @__PURE__ */ Schema.Struct({
   kind: ExitErrorKind,
   message: Schema.String,
-  stack: Schema.optionalKey(Schema.String)
+  stack: /* @__PURE__ */ Schema.optionalKey(Schema.String)
 })
 
 /**
@@ -57,18 +60,17 @@ export interface ExitError extends Schema.Schema.Type<typeof ExitError> {}
 /**
  * A worker that never began: its entry did not load, or is no worker, or does
  * not accept the arguments. Raised inside the worker, where it counts as a
- * failure (exit code 1).
+ * failure (exit code 1). It leaves the worker as an `ExitError`, never as itself,
+ * so it is no schema, which every worker would have to make.
  *
  * @category errors
  * @since 0.1.0
  */
-export class EntryError extends /* @__PURE__ */ Schema.TaggedError<EntryError>(
-  "@effect-postmaster/core/ExitStatus/EntryError"
-)("EntryError", {
-  kind: ExitErrorKind,
-  message: Schema.String,
-  details: Schema.optionalKey(Schema.String)
-}) {}
+export class EntryError extends Data.TaggedError("EntryError")<{
+  readonly kind: ExitError["kind"]
+  readonly message: string
+  readonly details?: string
+}> {}
 
 /**
  * Schema of an `ExitStatus`.
@@ -78,7 +80,7 @@ export class EntryError extends /* @__PURE__ */ Schema.TaggedError<EntryError>(
  */
 export const ExitStatus = /* @__PURE__ */ Schema.TaggedUnion({
   /** The worker left by itself, with this code. */
-  Exited: { code: Schema.Natural, error: Schema.optionalKey(ExitError) },
+  Exited: { code: Schema.Natural, error: /* @__PURE__ */ Schema.optionalKey(ExitError) },
   /** A signal ended it. `ordered` is true when the postmaster had sent that very signal. */
   Signaled: { signal: Schema.String, ordered: Schema.Boolean },
   /** It is gone and did not say how, or it broke the protocol and was removed. */

@@ -23,7 +23,7 @@ import { isJob, maxDelayMillis, Restart } from "./Restart.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const Flag = /* @__PURE__ */ Schema.Literals(["SharedMemory", "DatabaseConnection"])
+export const Flag = Schema.Literals(["SharedMemory", "DatabaseConnection"])
 
 /**
  * What a worker asks for.
@@ -49,7 +49,7 @@ export type Flag = typeof Flag.Type
  * @category schemas
  * @since 0.1.0
  */
-export const Entry = /* @__PURE__ */ Schema.Struct({
+export const Entry = Schema.Struct({
   module: Schema.String,
   export: Schema.String
 })
@@ -68,7 +68,7 @@ export interface Entry extends Schema.Schema.Type<typeof Entry> {}
  * @category schemas
  * @since 0.1.0
  */
-export const Registration = /* @__PURE__ */ Schema.Struct({
+export const Registration = Schema.Struct({
   name: Schema.String,
   type: Schema.String,
   entry: Entry,
@@ -102,7 +102,7 @@ export interface Registration extends Schema.Schema.Type<typeof Registration> {}
  * @category schemas
  * @since 0.1.0
  */
-export const Registrant = /* @__PURE__ */ Schema.Literals(["Preload", "Application"])
+export const Registrant = Schema.Literals(["Preload", "Application"])
 
 /**
  * Who registers a worker: the list of preloads before the table is opened
@@ -120,7 +120,7 @@ export type Registrant = typeof Registrant.Type
  * @category predicates
  * @since 0.1.0
  */
-export const isAttached = (self: Pick<Registration, "flags">): boolean => self.flags.includes("SharedMemory")
+export const isAttached = (self: Registration): boolean => self.flags.includes("SharedMemory")
 
 const checkName = (
   self: Registration,

@@ -109,6 +109,11 @@ export const PostmasterSnapshot = Schema.Struct({
 /**
  * The whole table at one moment.
  *
+ * **Details**
+ *
+ * It never changes. A worker of which there is nothing new is the same object
+ * in the next one, so two of them are soon compared.
+ *
  * @category models
  * @since 0.1.0
  */

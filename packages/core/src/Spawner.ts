@@ -25,7 +25,7 @@ import type { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const Launch = /* @__PURE__ */ Schema.Struct({
+export const Launch = Schema.Struct({
   ref: SlotRef,
   registration: Registration
 })
@@ -44,7 +44,7 @@ export interface Launch extends Schema.Schema.Type<typeof Launch> {}
  * @category schemas
  * @since 0.1.0
  */
-export const ChildReport = /* @__PURE__ */ Schema.Literals(["Ready", "Attached", "Detached"])
+export const ChildReport = Schema.Literals(["Ready", "Attached", "Detached"])
 
 /**
  * What a child reports between its birth and its end: it is at work, it has

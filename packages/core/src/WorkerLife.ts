@@ -19,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { type ExitStatus, fromExit } from "./ExitStatus.ts"
 import type { SlotRef, WorkerName } from "./Identity.ts"
 import { type LineLevel, lineLogger } from "./internal/lineLogger.ts"
-import { isAttached, type Registration } from "./Registration.ts"
+import type { Registration } from "./Registration.ts"
 import type { ChildReport } from "./Spawner.ts"
 import { WorkerContext } from "./WorkerContext.ts"
 
@@ -82,7 +82,8 @@ export const run = <R>(
   report: (report: ChildReport) => void
 ): Effect.Effect<void, unknown, Exclude<R, Scope.Scope>> => {
   const scoped = Effect.scoped(program)
-  if (!isAttached(order.registration)) return scoped
+  // Not by `isAttached`: a bundled worker would carry all of `Registration` for it.
+  if (!order.registration.flags.includes("SharedMemory")) return scoped
   return Effect.acquireUseRelease(
     Effect.sync(() => report("Attached")),
     () => scoped,
@@ -140,4 +141,27 @@ export const begin = (
       Deferred.doneUnsafe(postmasterDeath, Effect.void)
     }
   }
+}
+
+const deaf: WorkerHost = { report: () => {}, log: () => {}, leave: () => {} }
+
+/**
+ * Goes through what `begin` goes through, with nothing to do and nobody to hear
+ * of it.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const rehearse = (): void => {
+  const order: LifeOrder = {
+    // Nobody in particular; `slotRef` would bring the schemas of `Identity` along.
+    ref: { slot: 0, generation: 0 } as SlotRef,
+    registration: {
+      name: "rehearsal",
+      entry: { module: "data:,", export: "main" },
+      args: null,
+      flags: ["SharedMemory"]
+    }
+  }
+  for (let times = 0; times < 3; times++) begin(order, WorkerContext.use(({ ready }) => ready), deaf)
 }

@@ -22,7 +22,7 @@ import * as Schema from "effect/Schema"
  * @category schemas
  * @since 0.1.0
  */
-export const WorkerSignal = /* @__PURE__ */ Schema.Literals(["SIGTERM", "SIGQUIT", "SIGKILL", "SIGHUP", "SIGUSR1"])
+export const WorkerSignal = Schema.Literals(["SIGTERM", "SIGQUIT", "SIGKILL", "SIGHUP", "SIGUSR1"])
 
 /**
  * A signal a worker can be sent.
@@ -39,7 +39,7 @@ export type WorkerSignal = typeof WorkerSignal.Type
  * @category schemas
  * @since 0.1.0
  */
-export const SignalTarget = /* @__PURE__ */ Schema.Literals(["Process", "Group"])
+export const SignalTarget = Schema.Literals(["Process", "Group"])
 
 /**
  * Who receives a signal. `terminate` reaches the process only, shutdown and

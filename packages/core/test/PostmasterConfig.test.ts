@@ -74,7 +74,12 @@ describe("settings", () => {
         ],
         [3, 2000, false, "Smart", 2]
       )
-      for (const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["KILL_AFTER", "-5 seconds"], ["STOP_TIMEOUT", "soon"]]) {
+      for (
+        const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["KILL_AFTER", "-5 seconds"], [
+          "STOP_TIMEOUT",
+          "soon"
+        ]]
+      ) {
         const error = yield* Effect.flip(load({ [`POSTMASTER_${name}`]: value! }))
         assert.strictEqual(error._tag, "ConfigError")
       }

@@ -108,10 +108,13 @@ describe("definitions", () => {
   it.effect("the hint against spares is written into the registration, and nothing is if there is none", () =>
     Effect.gen(function*() {
       const hint = Effect.fnUntraced(function*(spare: boolean | undefined) {
-        const registration = yield* BackgroundWorker.toRegistration(BackgroundWorker.make("w", { entry, spare }), undefined)
+        const registration = yield* BackgroundWorker.toRegistration(
+          BackgroundWorker.make("w", { entry, spare }),
+          undefined
+        )
         return "spare" in registration ? registration.spare : "absent"
       })
-      assert.deepStrictEqual(yield* Effect.all([undefined, true, false].map(hint)), ["absent", "absent", false])
+      assert.deepStrictEqual(yield* Effect.forEach([undefined, true, false], hint), ["absent", "absent", false])
     }))
 
   it("a registration may have a name of its own; the type stays", () => {

@@ -129,7 +129,6 @@ export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machin
     sequence,
     tenants: tenants.map((tenant) => ({
       ...tenant,
-      life: { ...tenant.life },
       attached: isAttached(tenant.registration),
       job: isJob(tenant.registration.restart)
     }))

@@ -596,12 +596,15 @@ export const laws: { readonly [name: string]: Law } = {
     if (spawns.length === 0) return undefined
     const ready = before.reserve.standing
       .filter(({ ready, spare }) =>
-        input._tag === "SpareReady" && input.spare === spare || ready && !(input._tag === "SpareLost" && input.spare === spare)
+        input._tag === "SpareReady" && input.spare === spare ||
+        ready && !(input._tag === "SpareLost" && input.spare === spare)
       )
       .map(({ spare }) => spare)
     for (const { launch, spare } of spawns) {
       const wanted = World.usesSpares(launch) ? ready.pop() : undefined
-      if (spare !== wanted) return `slot ${launch.ref.slot} was launched from ${spare ?? "none"}, not ${wanted ?? "one"}`
+      if (spare !== wanted) {
+        return `slot ${launch.ref.slot} was launched from ${spare ?? "none"}, not ${wanted ?? "one"}`
+      }
     }
     return undefined
   },
@@ -625,7 +628,8 @@ export const laws: { readonly [name: string]: Law } = {
     if (input._tag !== "SpareReady" && input._tag !== "SpareLost") return undefined
     // Time may have come for others.
     const woken = World.apply(before, { _tag: "Woke" }, after.now)
-    const others = (actions: ReadonlyArray<Machine.Action>) => signature(actions.filter((action) => !isOfSpares(action)))
+    const others = (actions: ReadonlyArray<Machine.Action>) =>
+      signature(actions.filter((action) => !isOfSpares(action)))
     if (others(woken.actions) !== others(actions)) return `it ordered ${others(actions)}`
     return World.key(woken.world, nothingOfSpares) === World.key(after, nothingOfSpares)
       ? undefined
@@ -665,7 +669,9 @@ export const laws: { readonly [name: string]: Law } = {
         }
       }
     }
-    return String(told) === String(done) ? undefined : `${told.join() || "nothing"} was told of ${done.join() || "nothing"}`
+    return String(told) === String(done)
+      ? undefined
+      : `${told.join() || "nothing"} was told of ${done.join() || "nothing"}`
   }
 }
 

@@ -470,9 +470,9 @@ export const key = (world: World, bounds: Bounds): string => {
 /** How old a spare is, and how many have died before it, decides nothing if there is no other death to come. */
 const spareKey = ({ machine: { spares }, now, reserve: { lastGone, lossesLeft } }: World): string => {
   const deaths = lossesLeft > 0 ? spares.losses : 0
-  let text = `#${lossesLeft}${lastGone === undefined ? 0 : 1}${deaths},${Math.max(0, spares.notBefore - now)},${
-    [...spares.modules]
-  }`
+  let text = `#${lossesLeft}${lastGone === undefined ? 0 : 1}${deaths},${Math.max(0, spares.notBefore - now)},${[
+    ...spares.modules
+  ]}`
   for (const { pid, since } of spares.standing.values()) {
     text += `,${pid === undefined ? 0 : 1}${deaths > 0 ? Math.min(healthyMillis, now - since) : ""}`
   }

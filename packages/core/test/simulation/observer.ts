@@ -110,7 +110,16 @@ export const make = (world: World): Observer => {
   /** Whose crash must be detected in the turn of its exit. */
   let crashOf: string | undefined
   let halted: { readonly abnormal: boolean } | undefined
-  const reserve: Reserve = { standing: new Map(), next: 0, begun: 0, taken: 0, lost: 0, ended: 0, notBefore: 0, dueAt: 0 }
+  const reserve: Reserve = {
+    standing: new Map(),
+    next: 0,
+    begun: 0,
+    taken: 0,
+    lost: 0,
+    ended: 0,
+    notBefore: 0,
+    dueAt: 0
+  }
 
   const countOfClass = (name: string): number =>
     [...tenants.values()].filter((tenant) => tenant.registration.class === name).length
@@ -189,7 +198,9 @@ export const make = (world: World): Observer => {
       if (loss.cause !== "Died" || spawner.failedSpareBirths() === 0) broken("spares", `the birth of ${spare} was good`)
       spawner.reportedSpareBirth()
     } else {
-      if (spawner.lostSpares.get(pid) !== loss.cause) broken("spares", `spare ${spare}, pid ${pid}, is not ${loss.cause}`)
+      if (spawner.lostSpares.get(pid) !== loss.cause) {
+        broken("spares", `spare ${spare}, pid ${pid}, is not ${loss.cause}`)
+      }
       spawner.lostSpares.delete(pid)
     }
     reserve.lost++
@@ -222,7 +233,9 @@ export const make = (world: World): Observer => {
       broken("spares", `ready are ${ready.join()}, in truth ${[...spawner.spares.keys()].join()}`)
     }
     const births = spares.length - ready.length
-    if (births !== spawner.spareBirths()) broken("spares", `${births} are being born, in truth ${spawner.spareBirths()}`)
+    if (births !== spawner.spareBirths()) {
+      broken("spares", `${births} are being born, in truth ${spawner.spareBirths()}`)
+    }
     for (const pid of ready) {
       if ([...tenants.values()].some((tenant) => tenant.pid === pid)) broken("spares", `pid ${pid} is a worker`)
     }
@@ -305,7 +318,9 @@ export const make = (world: World): Observer => {
         return
       case "NotStarted":
         if (tenant.state !== "Starting") broken("story", `${event.name} was not started and is ${tenant.state}`)
-        if (!spawner.failedBirths.delete(formatRef(event.ref))) broken("exits", `the birth of ${event.name} did not fail`)
+        if (!spawner.failedBirths.delete(formatRef(event.ref))) {
+          broken("exits", `the birth of ${event.name} did not fail`)
+        }
         holdBackSpares(100)
         return rest(tenant, event.nextStartInMillis)
       case "SignalSent":

@@ -210,7 +210,7 @@ export const make = (
     }
     yield* Effect.addFinalizer(() => Effect.sync(() => keepers--))
     yield* Effect.addFinalizer(() => Effect.sync(over))
-    if (script.birth === never) yield* Effect.never
+    if (script.birth === never) return yield* Effect.never
     if (script.birth > 0) yield* Effect.sleep(script.birth)
     over()
     if (script.outcome !== "Born") {
