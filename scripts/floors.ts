@@ -60,11 +60,18 @@ const plans: Record<string, Plan> = {
   },
   node: {
     floors: [
-      ["internal/channel", "internal/lines", "internal/nodeFlags", "internal/processGroup"],
-      ["internal/fork", "internal/lastWords", "internal/output", "internal/preparation"],
-      ["internal/launcherProtocol", "internal/workerProcess"],
+      ["internal/bootstrap", "internal/channel", "internal/fs", "internal/lines", "internal/nodeFlags"],
+      [
+        "internal/bundledModules",
+        "internal/lastWords",
+        "internal/output",
+        "internal/preparation",
+        "internal/processGroup"
+      ],
+      ["internal/farSide", "internal/fork", "internal/forkThread", "internal/launcherProtocol", "internal/workerProcess"],
       ["internal/launcher", "internal/spare"],
-      ["NodeLauncherMain", "NodeSpawner", "NodeWorkerMain", "NodeSignals"]
+      ["internal/spawning"],
+      ["NodeLauncherMain", "NodeSignals", "NodeSpawner", "NodeThreadMain", "NodeWorkerMain"]
     ],
     packages: [deep.effect, deep.platformNode, deep.core, deep.node],
     spawners: ["NodeSpawner"],

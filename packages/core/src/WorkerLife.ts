@@ -146,13 +146,13 @@ export const begin = (
 const deaf: WorkerHost = { report: () => {}, log: () => {}, leave: () => {} }
 
 /**
- * Goes through what `begin` goes through, with nothing to do and nobody to hear
- * of it.
+ * Goes through what `begin` goes through, with nothing to do but a first step
+ * and nobody to hear of it.
  *
  * @category running
  * @since 0.1.0
  */
-export const rehearse = (): void => {
+export const rehearse = (step: Effect.Effect<void>): void => {
   const order: LifeOrder = {
     // Nobody in particular; `slotRef` would bring the schemas of `Identity` along.
     ref: { slot: 0, generation: 0 } as SlotRef,
@@ -163,5 +163,5 @@ export const rehearse = (): void => {
       flags: ["SharedMemory"]
     }
   }
-  for (let times = 0; times < 3; times++) begin(order, WorkerContext.use(({ ready }) => ready), deaf)
+  for (let times = 0; times < 3; times++) begin(order, Effect.andThen(step, WorkerContext.use(({ ready }) => ready)), deaf)
 }

@@ -32,6 +32,13 @@ interface Pipe {
 }
 const inTransit = new Map<Ticket, ReadonlyArray<Pipe>>()
 
+/**
+ * While Node waits for a pipe to be acknowledged, it says nothing of the end of
+ * our channel, so this is looked for as long as there are pipes in transit.
+ */
+const lookMillis = 100
+let watch: NodeJS.Timeout | undefined
+
 // A message that cannot be sent has no addressee any more; the end of the channel says what to do then.
 const tell = (message: FromLauncher, pipe?: Pipe): void => {
   process.send?.(message, pipe as never, undefined, () => {})
@@ -76,6 +83,9 @@ const fork = (ticket: Ticket, order: Extract<ToLauncher, { readonly _tag: "Fork"
   })
   const pipes = [child.stdout, child.stderr, child.stdio[3]].map(detach)
   inTransit.set(ticket, pipes)
+  watch ??= setInterval(() => {
+    if (!process.connected) leave()
+  }, lookMillis)
   for (const pipe of pipes) tell({ _tag: "Forked", ticket, pid }, pipe)
 }
 
@@ -86,6 +96,9 @@ const receive = (message: ToLauncher): void => {
     case "Taken": {
       for (const pipe of inTransit.get(message.ticket) ?? []) pipe.close()
       inTransit.delete(message.ticket)
+      if (inTransit.size > 0) return
+      clearInterval(watch)
+      watch = undefined
       return
     }
     case "Kill": {
@@ -104,12 +117,13 @@ const receive = (message: ToLauncher): void => {
   }
 }
 
-const endAll = (): void => {
+const leave = (): never => {
   for (const pid of children.values()) signalGroup(pid, "SIGKILL")
   // A ward is nobody's child here: the number may have passed on to somebody else.
   for (const [pid, since] of wards) {
     if (startTimeOf(pid) === since) signalGroup(pid, "SIGKILL")
   }
+  process.exit(0)
 }
 
 process.title = "postmaster launcher"
@@ -117,7 +131,4 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGP
   process.on(signal, () => {})
 }
 process.on("message", receive)
-process.on("disconnect", () => {
-  endAll()
-  process.exit(0)
-})
+process.on("disconnect", leave)

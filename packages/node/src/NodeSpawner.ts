@@ -1,6 +1,6 @@
 /**
- * Decides how workers are born as processes of the operating system: with which
- * program, flags, environment and descriptors.
+ * Decides how workers are born as processes of the operating system, or as
+ * threads of this one: with which program, flags and environment.
  *
  * A worker leads a process group of its own, speaks with the postmaster on file
  * descriptor 3, and its output becomes entries of the application's log. What
@@ -8,22 +8,18 @@
  *
  * @since 0.1.0
  */
-import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
-import { NotSupported, ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
+import { Spawner } from "@effect-postmaster/core/Spawner"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import { encodeToWorker, maxFrameToWorker } from "./internal/channel.ts"
-import { type Fork, forkHere, type ForkOrder } from "./internal/fork.ts"
+import type { ResourceLimits } from "node:worker_threads"
+import { bootstrap, threadBootstrap } from "./internal/bootstrap.ts"
+import { forkHere, type ForkOrder } from "./internal/fork.ts"
+import { forkThread, type ThreadOrder } from "./internal/forkThread.ts"
 import * as Launcher from "./internal/launcher.ts"
-import { inheritedFlags, inheritedNodeOptions } from "./internal/nodeFlags.ts"
-import { isSpareProcess, makeSpare, type SpareProcess } from "./internal/spare.ts"
-import { awaitAtMost, makeWorkerProcess } from "./internal/workerProcess.ts"
+import { inheritedFlags } from "./internal/nodeFlags.ts"
+import { environment, make } from "./internal/spawning.ts"
 
 /**
  * What may be different for workers.
@@ -49,148 +45,16 @@ export interface Options {
   readonly launcher?: boolean | undefined
 }
 
-/** The bootstrap lies beside this module and has its extension: it runs from the sources and from what is published. */
-const bootstrap = fileURLToPath(new URL(`./NodeWorkerMain${Path.extname(import.meta.filename)}`, import.meta.url))
-
-/** How many workers this process is in: 0 for an application, 1 for its worker. */
-const depthVariable = "EFFECT_POSTMASTER_DEPTH"
-const depth = Number(process.env[depthVariable] ?? 0)
-
-/** Nobody nests so deep on purpose. */
-const maxDepth = 4
-
-const environment = (added: Options["env"]): Readonly<Record<string, string>> => {
-  const { NODE_OPTIONS: options, ...rest } = { ...process.env, ...added }
-  const all: Record<string, string> = {}
-  for (const [name, value] of Object.entries(rest)) if (value !== undefined) all[name] = value
-  all[depthVariable] = String(depth + 1)
-  if (options !== undefined) all["NODE_OPTIONS"] = inheritedNodeOptions(options)
-  return all
-}
-
-const notSupported = (launch: Launch, detail: string): SpawnError =>
-  new SpawnError({ reason: new NotSupported({ worker: launch.registration.name, detail }) })
-
-const notStarted = (worker: string, detail: string): SpawnError =>
-  new SpawnError({ reason: new ProcessNotStarted({ worker, detail }) })
-
-/** The frame that carries the launch, made before there is a process, since it can be refused. */
-const launchFrame = Effect.fnUntraced(function*(launch: Launch): Effect.fn.Return<Uint8Array, SpawnError> {
-  const { module } = launch.registration.entry
-  if (depth >= maxDepth) {
-    return yield* notSupported(
-      launch,
-      `this is a worker inside ${
-        depth - 1
-      } other workers; does ${module} start the application when a worker imports it? ` +
-        "Guard that with import.meta.main"
-    )
-  }
-  if (!/^(?:file|data):/.test(module)) {
-    return yield* notSupported(launch, `its entry ${module} is neither a file: nor a data: URL`)
-  }
-  const frame = encodeToWorker({ _tag: "Launch", launch })
-  if (frame.length > maxFrameToWorker) {
-    return yield* notSupported(launch, `its launch has ${frame.length} bytes, and ${maxFrameToWorker} are allowed`)
-  }
-  return frame
-})
-
 /** What a process of this spawner is made from, as things are now. */
 const orderOf = (options: Options): ForkOrder => {
   const { cwd } = options
   return {
     file: options.execPath ?? process.execPath,
-    args: [...inheritedFlags(process.execArgv), ...(options.execArgv ?? []), bootstrap],
-    env: environment(options.env),
+    args: [...inheritedFlags(process.execArgv), ...(options.execArgv ?? []), bootstrap.file],
+    env: environment(options.env, bootstrap.env),
     cwd: cwd === undefined ? process.cwd() : cwd instanceof URL ? fileURLToPath(cwd) : Path.resolve(cwd)
   }
 }
-
-/** Whatever a process is made from that may change while an application runs. */
-const surroundings = (): string =>
-  JSON.stringify([process.env, process.cwd(), process.geteuid?.(), process.getegid?.()])
-
-const bear = (fork: Fork, order: ForkOrder) =>
-  Effect.tap(
-    fork(order, (forked) => ({ pid: forked.pid, worker: makeWorkerProcess(forked) })),
-    // Detached, because it ends by itself once the process has, which the
-    // finalizer sees to; it inherits the caller's loggers like any fork.
-    ({ worker }) => Effect.forkDetach(worker.watch, { startImmediately: true })
-  )
-
-/** How many workers may boot at once, per core. More of them would only get into each other's way. */
-const bootsPerCore = 2
-
-/** A boot that takes longer keeps nobody waiting. */
-const bootPatienceMillis = 2_000
-
-/** How long a spare may take to import what it is told to. */
-const preparePatienceMillis = 30_000
-
-const make = Effect.fnUntraced(function*(options: Options) {
-  const fork = options.launcher === false ? forkHere : yield* Launcher.make
-  const boots = yield* Semaphore.make(bootsPerCore * Os.availableParallelism())
-
-  /** Who came first boots first, a few at a time, so that the first are at work when the last are not yet. */
-  const bearCold = Effect.fnUntraced(function*(
-    launch: Launch,
-    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  ) {
-    yield* restore(Semaphore.take(boots, 1))
-    const { worker } = yield* Effect.onError(
-      Effect.mapError(bear(fork, orderOf(options)), (detail) => notStarted(launch.registration.name, detail)),
-      () => Semaphore.release(boots, 1)
-    )
-    yield* Effect.forkDetach(
-      Effect.andThen(awaitAtMost(worker.booted, bootPatienceMillis), Semaphore.release(boots, 1)),
-      { startImmediately: true }
-    )
-    return worker
-  })
-
-  const spawn = Effect.fnUntraced(function*(
-    launch: Launch,
-    report: (report: ChildReport) => void,
-    spare?: Spare
-  ): Effect.fn.Return<Child, SpawnError, Scope.Scope> {
-    const frame = yield* launchFrame(launch)
-    const worker = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
-      const warm = isSpareProcess(spare) && spare.take(launch, surroundings())
-      const worker = warm ? spare.worker : yield* bearCold(launch, restore)
-      yield* Effect.addFinalizer(() => worker.end)
-      return worker
-    }))
-    return worker.launch(launch, frame, report)
-  })
-
-  return Spawner.of({ spawn, spare: (modules) => bearSpare(fork, modules, options) })
-})
-
-const bearSpare = Effect.fnUntraced(function*(
-  fork: Fork,
-  modules: ReadonlyArray<string>,
-  options: Options
-): Effect.fn.Return<SpareProcess, SpawnError, Scope.Scope> {
-  const failed = (detail: string) => notStarted("spare", detail)
-  const before = surroundings()
-  let made: SpareProcess | undefined
-  const { pid, worker } = yield* Effect.acquireRelease(
-    Effect.mapError(bear(fork, orderOf(options)), failed),
-    ({ worker }) => made?.isTaken() === true ? Effect.void : worker.end
-  )
-  const prepared = yield* worker.prepare(modules).pipe(
-    Effect.raceFirst(Effect.flatMap(worker.exit, (status) => Effect.fail(failed(`it ${ExitStatus.format(status)}`)))),
-    Effect.raceFirst(
-      Effect.andThen(
-        awaitAtMost(Effect.never, preparePatienceMillis),
-        Effect.fail(failed(`it was not ready after ${preparePatienceMillis} ms`))
-      )
-    )
-  )
-  made = makeSpare(worker, pid, prepared, before)
-  return made
-})
 
 /**
  * Bears workers as processes, with some things different.
@@ -209,7 +73,14 @@ const bearSpare = Effect.fnUntraced(function*(
  * @category layers
  * @since 0.1.0
  */
-export const layerWith = (options: Options): Layer.Layer<Spawner> => Layer.effect(Spawner, make(options))
+export const layerWith = (options: Options): Layer.Layer<Spawner> =>
+  Layer.effect(
+    Spawner,
+    Effect.gen(function*() {
+      const fork = options.launcher === false ? forkHere : yield* Launcher.make
+      return yield* make((adopt) => Effect.suspend(() => fork(orderOf(options), adopt)))
+    })
+  )
 
 /**
  * Bears workers as processes of the operating system (PostgreSQL:
@@ -230,3 +101,85 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> => Layer.effec
  * @since 0.1.0
  */
 export const layer: Layer.Layer<Spawner> = layerWith({})
+
+/**
+ * What may be different for workers that are threads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ThreadOptions {
+  /** Flags of Node that a thread can have of its own, such as `--conditions=…`. They come after those it inherits. */
+  readonly execArgv?: ReadonlyArray<string> | undefined
+  /** Environment variables to add, or with `undefined` to take away. The others are the application's. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
+  /** Bounds on memory, in MiB; a thread that breaks one is lost, and the application lives. Defaults to Node's. */
+  readonly resourceLimits?: ResourceLimits | undefined
+}
+
+const threadOrderOf = (options: ThreadOptions): ThreadOrder => ({
+  file: threadBootstrap.file,
+  execArgv: [...inheritedFlags(process.execArgv), ...(options.execArgv ?? [])],
+  env: environment(options.env, threadBootstrap.env),
+  resourceLimits: options.resourceLimits ?? {}
+})
+
+/** What only a process can have; whoever asks for it, past the types, is refused. */
+const onlyProcesses = ["execPath", "cwd", "launcher", "uid", "gid"]
+
+/**
+ * Bears workers as threads, with some things different.
+ *
+ * **Gotchas**
+ *
+ * A launch is refused with `NotSupported` if the options ask for what only a
+ * process can have: a program, a working directory, a user of its own.
+ *
+ * @see {@link layerThread} for what a thread promises
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> => {
+  const asked = onlyProcesses.find((name) => name in options)
+  return Layer.effect(
+    Spawner,
+    make(
+      (adopt) => Effect.suspend(() => forkThread(threadOrderOf(options), adopt)),
+      () => asked === undefined ? undefined : `a thread has no "${asked}" of its own`
+    )
+  )
+}
+
+/**
+ * Bears workers as threads of this process.
+ *
+ * **When to use**
+ *
+ * Use for workers that are to be contained as far as JavaScript goes, and cost
+ * less than a process: they block nobody's event loop, and what they throw, leak
+ * or exhaust ends them alone.
+ *
+ * **Details**
+ *
+ * The same contract as for processes: the same exits, spares, output as lines of
+ * the log. A pid is the thread's number. SIGKILL is `Worker.terminate`, which
+ * ends a thread that spins. What ran out of memory is `Lost`, and says so.
+ *
+ * **Gotchas**
+ *
+ * What a thread cannot promise:
+ *
+ * - A crash of native code, or `process.abort`, ends the application and all of
+ *   its workers.
+ * - Nobody outside can signal it: `kill` of its pid would reach somebody else.
+ *   SIGTERM, SIGQUIT, SIGHUP and SIGUSR1 come on its channel alone, so one that
+ *   spins is deaf to all of them until SIGKILL.
+ * - Its child processes are the application's own: they are not ended with it.
+ * - `process.chdir`, `process.title` and `process.umask` are not its to change.
+ * - Output written just before `process.exit` may be cut.
+ *
+ * @see {@link layerThreadWith} for other flags, environment or bounds on memory
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerThread: Layer.Layer<Spawner> = layerThreadWith({})

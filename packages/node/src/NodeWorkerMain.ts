@@ -1,189 +1,66 @@
 /**
- * Decides how a worker process lives: the bootstrap that `NodeSpawner` starts,
- * which loads the entry, runs its `main` and leaves with a verdict.
+ * Decides how a process carries a worker: the bootstrap that `NodeSpawner`
+ * starts for each. What the worker does with its life is decided in
+ * `internal/farSide.ts`.
  *
  * It is a program, not a library: it exports nothing and acts when loaded. It
  * imports by deep paths only, since every worker pays for what it loads.
  *
- * | what happens | what the worker does (PostgreSQL: `BackgroundWorkerMain`) |
- * | --- | --- |
- * | `main` returns | exit code 0 |
- * | `main` fails, or SIGTERM has interrupted it | finalizers, exit code 1 |
- * | `main` dies, or something is thrown outside it | exit code 2 |
- * | SIGQUIT | exit code 2 at once, no finalizers |
- * | SIGHUP, SIGUSR1 | an element of `reloads`, `latch.set` |
- * | SIGINT | nothing: the terminal's interrupt is the postmaster's affair |
- * | fd 3 ends | the postmaster is gone: the whole process group ends by SIGKILL |
+ * - It speaks on file descriptor 3, synchronously, so that what it said before
+ *   it left is said.
+ * - It hears signals on the channel and from the operating system alike. SIGINT
+ *   is ignored: the terminal's interrupt is the postmaster's affair.
+ * - When descriptor 3 ends, the postmaster is gone, and the whole process group
+ *   ends by SIGKILL.
  *
  * @since 0.1.0
  */
-import { isMain } from "@effect-postmaster/core/BackgroundWorker"
-import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
-import type { ChildReport } from "@effect-postmaster/core/Spawner"
-import type { LifeOrder, WorkerHost, WorkerLife } from "@effect-postmaster/core/WorkerLife"
-import * as WorkerRuntime from "@effect-postmaster/core/WorkerRuntime"
-import type { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
-import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
 import * as Net from "node:net"
-import { channelFd, decodeToWorker, makeDeframer, maxFrameToWorker, type Told } from "./internal/channel.ts"
-import { say, sayLastWords } from "./internal/lastWords.ts"
+import { channelFd } from "./internal/channel.ts"
+import { makeFarSide } from "./internal/farSide.ts"
+import { Fs } from "./internal/fs.ts"
 import { signalGroup } from "./internal/processGroup.ts"
 
-// -----------------------------------------------------------------------------
-// what a worker is at any moment
-// -----------------------------------------------------------------------------
+/** How long a full channel is waited for. The postmaster reads it in bounded time or is gone. */
+const patienceMillis = 2_000
 
-/** What the entry has made of the launch. */
-let life: WorkerLife | undefined
-/** Requests made before there was a life to hear them. Either counts once. */
-const early = new Set<"SIGHUP" | "SIGUSR1">()
-/** The code of the verdict, once it is spoken. After that the worker says nothing more on the channel. */
-let spoken: number | undefined
-/** What has been reported. Each report is made once, however often the program asks for it. */
-const reported = new Set<ChildReport>()
+const nap = new Int32Array(new SharedArrayBuffer(4))
 
-const report = (name: ChildReport): void => {
-  if (spoken !== undefined || reported.has(name)) return
-  reported.add(name)
-  say({ _tag: "Report", report: name })
-}
-
-// -----------------------------------------------------------------------------
-// leaving
-// -----------------------------------------------------------------------------
-
-/** How long output that nobody reads is waited for. Output that is being read is waited for to its end. */
-const drainPatienceMillis = 5_000
-const drainIntervalMillis = 5
-
-const unwritten = (): number =>
-  [process.stdout, process.stderr].reduce((sum, stream) => sum + (stream.destroyed ? 0 : stream.writableLength), 0)
-
-const exitWhenDrained = (code: number, before: number, waited: number): void => {
-  const left = unwritten()
-  if (left === 0 || waited >= drainPatienceMillis) process.exit(code)
-  setTimeout(
-    () => exitWhenDrained(code, left, left < before ? 0 : waited + drainIntervalMillis),
-    drainIntervalMillis
-  )
-}
-
-/** Words first, then output, then the end: a worker killed while it drains has already said why it leaves. */
-const leave = (status: ExitStatus.ExitStatus): void => {
-  if (spoken !== undefined || status._tag !== "Exited") return
-  spoken = status.code
-  sayLastWords(status)
-  exitWhenDrained(status.code, unwritten(), 0)
-}
-
-const leaveAtOnce = (): void => {
-  if (spoken === undefined) {
-    spoken = 2
-    sayLastWords(ExitStatus.exited(2, { kind: "Interrupted", message: "the worker was told to leave at once" }))
+/**
+ * Every frame goes through here and none through the socket's own queue: two
+ * writers on one descriptor would mix their bytes. A postmaster that is gone, or
+ * does not read, is no reason to throw: the end of the channel will tell.
+ */
+const send = (frame: Uint8Array): void => {
+  let written = 0
+  for (let waited = 0; written < frame.length && waited < patienceMillis;) {
+    try {
+      written += Fs.writeSync(channelFd, frame, written)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return
+      Atomics.wait(nap, 0, 0, 1)
+      waited++
+    }
   }
-  process.exit(spoken)
 }
 
-/** What was thrown outside the runtime is a crash, also after the verdict: then the exit code alone says so. */
-const crash = (error: unknown): void => {
-  const text = Predicate.isError(error) && error.stack !== undefined ? error.stack : String(error)
-  process.stderr.write(`${text}\n`)
-  if (spoken === undefined) leave(ExitStatus.exited(2, ExitStatus.errorOf("Defect", error)))
-  else exitWhenDrained(2, unwritten(), 0)
-}
+const { crash, hear, listen, orphan, signals, spoken } = makeFarSide({
+  send,
+  entitle: (title) => {
+    process.title = title
+  }
+})
 
 /**
  * Ends with everything this worker has started. The group named by our own
  * process id is ours or does not exist: nobody else can ever have made it.
  */
 const orphaned = (): void => {
-  life?.orphan()
+  orphan()
   try {
     process.kill(-process.pid, "SIGKILL")
   } catch {
     process.exit(2)
-  }
-}
-
-// -----------------------------------------------------------------------------
-// signals, from the channel and from the operating system alike
-// -----------------------------------------------------------------------------
-
-/** Without a life there is nothing to interrupt and nothing to undo; a main that has not begun never begins. */
-const stop = (): void => {
-  if (life !== undefined) return life.signal("SIGTERM")
-  leave(ExitStatus.exited(1, { kind: "Interrupted", message: "the worker was asked to stop before it began" }))
-}
-
-const request = (signal: "SIGHUP" | "SIGUSR1"): void => {
-  if (life === undefined) early.add(signal)
-  else life.signal(signal)
-}
-
-const onSignal: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: () => void } = {
-  SIGTERM: stop,
-  SIGQUIT: leaveAtOnce,
-  SIGHUP: () => request("SIGHUP"),
-  SIGUSR1: () => request("SIGUSR1")
-}
-
-// -----------------------------------------------------------------------------
-// the life
-// -----------------------------------------------------------------------------
-
-const importModule = (href: string): Promise<unknown> => import(href)
-
-const host: WorkerHost = {
-  report,
-  log: (line, level) => void (level === "Warn" ? process.stderr : process.stdout).write(`${line}\n`),
-  leave
-}
-
-const begin = (launch: LifeOrder): void => {
-  const { entry, name } = launch.registration
-  process.title = `bgworker: ${name}`
-  void importModule(entry.module).then(
-    (module) => {
-      if (spoken !== undefined) return
-      const main = WorkerRuntime.findMain(module, entry)
-      if (!isMain(main)) return leave(ExitStatus.exited(1, main))
-      life = main.begin(launch, host)
-      for (const signal of early) life.signal(signal)
-    },
-    (cause: unknown) => leave(ExitStatus.exited(1, WorkerRuntime.notLoaded(entry, cause)))
-  )
-}
-
-/** What a spare does until it is launched. Its title says what it is to whoever lists processes. */
-const standBy = (modules: ReadonlyArray<string>): void => {
-  process.title = "bgworker: spare"
-  // Loaded by spares only: whoever is launched at once has no time for it.
-  void Promise.all([import("effect/Effect"), import("./internal/preparation.ts")])
-    .then(([Effect, { prepare }]) => Effect.runPromise(prepare(modules, importModule)))
-    .then(say, crash)
-}
-
-const obey = (message: Told): void => {
-  switch (message._tag) {
-    case "Prepare":
-      return standBy(message.modules)
-    case "Launch":
-      return begin(message.launch)
-    case "Signal":
-      if (message.signal !== "SIGKILL") onSignal[message.signal]()
-  }
-}
-
-const deframer = makeDeframer(maxFrameToWorker)
-
-const onBytes = (chunk: Uint8Array): void => {
-  const frames = deframer.push(chunk)
-  if (Result.isFailure(frames)) return crash(new Error(`the postmaster sent ${frames.failure}`))
-  for (const frame of frames.success) {
-    const message = decodeToWorker(frame)
-    if (Result.isFailure(message)) return crash(new Error(`the postmaster sent ${message.failure}`))
-    obey(message.success)
   }
 }
 
@@ -202,7 +79,7 @@ writeAtOnce(process.stderr)
 // Takes along what it has started, should nobody be left to do it. The last words
 // are believed, whatever this looks like from outside.
 process.on("exit", (code) => {
-  if (spoken === code) signalGroup(process.pid, "SIGKILL")
+  if (spoken() === code) signalGroup(process.pid, "SIGKILL")
 })
 
 // The order matters: handlers, then the channel, then Listening. Once the
@@ -210,15 +87,15 @@ process.on("exit", (code) => {
 process.on("uncaughtException", crash)
 process.on("unhandledRejection", crash)
 process.on("SIGINT", () => {})
-for (const [signal, handler] of Object.entries(onSignal)) process.on(signal, handler)
+for (const [signal, handler] of Object.entries(signals)) process.on(signal, handler)
 // A reader of our output that is gone is no reason to crash: the end of fd 3 will tell.
 process.stdout.on("error", () => {})
 process.stderr.on("error", () => {})
 
 // The socket stays referenced: it is what keeps an idle worker alive.
 const channel = new Net.Socket({ fd: channelFd, readable: true, writable: false })
-channel.on("data", onBytes)
+channel.on("data", hear)
 channel.on("end", orphaned)
 channel.on("error", orphaned)
 channel.on("close", orphaned)
-say({ _tag: "Listening" })
+listen()

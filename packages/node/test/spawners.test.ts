@@ -11,6 +11,7 @@ import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
 import type { Spawner } from "@effect-postmaster/core/Spawner"
 import type { WorkerHandle } from "@effect-postmaster/core/WorkerHandle"
 import * as WorkerStatus from "@effect-postmaster/core/WorkerStatus"
+import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -23,7 +24,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Crew from "./fixtures/spawned.ts"
-import { birth, isGone, until, workers } from "./support.ts"
+import { birth, fromSpares, isGone, until, workers } from "./support.ts"
 
 const spawners: ReadonlyArray<{
   readonly name: string
@@ -31,7 +32,14 @@ const spawners: ReadonlyArray<{
   /** Each worker is a process, which others can signal. */
   readonly processes: boolean
 }> = [
-  ...(birth === "cold" ? [{ name: "fiber", layer: SpawnerFiber.layer, processes: false }] : []),
+  ...(birth === "cold"
+    ? [
+      { name: "fiber", layer: SpawnerFiber.layer, processes: false },
+      { name: "thread", layer: NodeSpawner.layerThread, processes: false }
+    ]
+    : birth === "spare"
+    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), processes: false }]
+    : []),
   { name: "process", layer: workers(), processes: true }
 ]
 

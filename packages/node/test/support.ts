@@ -65,7 +65,7 @@ const remember = (log: Array<Entry>) =>
 export const birth = process.env["POSTMASTER_TEST_BIRTH"] ?? "cold"
 
 /** Makes a spare for every launch, and has the launch made from it if that can be. */
-const fromSpares: Layer.Layer<Spawner, never, Spawner> = Layer.effect(
+export const fromSpares: Layer.Layer<Spawner, never, Spawner> = Layer.effect(
   Spawner,
   Spawner.use((spawner) =>
     Effect.succeed(Spawner.of({
@@ -93,17 +93,22 @@ export const workers = (options: NodeSpawner.Options = {}): Layer.Layer<Spawner>
   }
 }
 
+export interface BirthOptions extends NodeSpawner.Options {
+  /** Another spawner than the one under test; the other options are its own affair. */
+  readonly layer?: Layer.Layer<Spawner>
+}
+
 /** Bears a worker whose log entries are remembered with its life. */
 export const born = (
   order: Launch,
-  options: NodeSpawner.Options = {}
+  { layer, ...options }: BirthOptions = {}
 ): Effect.Effect<Life, unknown, Scope.Scope> => {
   const log: Array<Entry> = []
   const reports: Array<ChildReport> = []
   return Effect.gen(function*() {
     const scope = yield* Effect.scope
     const context = yield* Layer.buildWithScope(
-      Layer.provideMerge(workers(options), Logger.layer([remember(log)])),
+      Layer.provideMerge(layer ?? workers(options), Logger.layer([remember(log)])),
       scope
     )
     const spawner = Context.get(context, Spawner)
@@ -115,7 +120,7 @@ export const born = (
 /** Bears a worker and waits for its end. */
 export const lived = (
   order: Launch,
-  options: NodeSpawner.Options = {}
+  options: BirthOptions = {}
 ): Effect.Effect<{ readonly status: ExitStatus; readonly life: Life }, unknown> =>
   born(order, options).pipe(
     Effect.flatMap((life) => Effect.map(life.exit, (status) => ({ status, life }))),

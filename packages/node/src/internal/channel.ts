@@ -28,7 +28,7 @@ export const maxFrameToWorker = 64 * 1024 * 1024
 /** What the postmaster tells a process. `Launch` comes once; before it, to a spare, `Prepare`. */
 export const ToWorker = /* @__PURE__ */ Schema.TaggedUnion({
   /** Import these modules ahead of a launch. */
-  Prepare: { modules: Schema.Array(Schema.String) },
+  Prepare: { modules: /* @__PURE__ */ Schema.Array(Schema.String) },
   Launch: { launch: Launch },
   Signal: { signal: WorkerSignal }
 })
@@ -49,10 +49,13 @@ export const ToPostmaster = /* @__PURE__ */ Schema.TaggedUnion({
   /** The signal handlers stand: from here on signals of the operating system are heard. */
   Listening: {},
   /** A spare has imported what it could; `files` are those that it is made of and that may change on disk. */
-  Prepared: { failed: Schema.Array(Schema.String), files: Schema.Array(Schema.String) },
+  Prepared: {
+    failed: /* @__PURE__ */ Schema.Array(Schema.String),
+    files: /* @__PURE__ */ Schema.Array(Schema.String)
+  },
   Report: { report: ChildReport },
   /** The worker's own verdict, written just before it leaves. */
-  LastWords: { code: Schema.Natural, error: Schema.optionalKey(ExitError) }
+  LastWords: { code: Schema.Natural, error: /* @__PURE__ */ Schema.optionalKey(ExitError) }
 })
 
 export type ToPostmaster = typeof ToPostmaster.Type

@@ -10,7 +10,8 @@ import type { SignalTarget } from "@effect-postmaster/core/WorkerSignal"
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
 import type { Socket } from "node:net"
-import { signalGroup } from "./processGroup.ts"
+import type { Duplex, Readable } from "node:stream"
+import { isEmpty, signalGroup } from "./processGroup.ts"
 
 /** A program and its surroundings. */
 export interface ForkOrder {
@@ -20,22 +21,26 @@ export interface ForkOrder {
   readonly cwd: string
 }
 
-/** How the operating system told the end. Both are `null` if nobody was there to be told. */
+/** How the operating system told the end. All of it is missing if nobody was there to be told. */
 export interface Gone {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
+  /** Why code and signal say nothing. */
+  readonly lost?: string
 }
 
-/** A living process: leader of a session of its own, with its output and its channel. */
+/** Something that has been borne and is alive, with its output and its channel. */
 export interface Forked {
   readonly pid: Pid
-  readonly stdout: Socket
-  readonly stderr: Socket
-  readonly channel: Socket
+  readonly stdout: Readable
+  readonly stderr: Readable
+  readonly channel: Duplex
   /** Does nothing once the process is gone: the number is not ours any more. */
   readonly kill: (signal: NodeJS.Signals, target: SignalTarget) => void
   /** Calls back once. What was left of the group by then has been sent SIGKILL. */
   readonly onGone: (listener: (gone: Gone) => void) => void
+  /** Whether nobody is left of those it may have started. */
+  readonly isEmpty: () => boolean
 }
 
 /**
@@ -78,6 +83,7 @@ export const forkHere: Fork = (order, adopt) =>
       stdout: stdout as Socket,
       stderr: stderr as Socket,
       channel: stdio[3] as Socket,
+      isEmpty: () => isEmpty(pid),
       kill: (signal, target) => {
         if (gone) return
         if (target === "Group") signalGroup(pid, signal)

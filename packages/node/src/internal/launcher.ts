@@ -22,7 +22,7 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Fork, type Forked, forkHere, type ForkOrder, type Gone } from "./fork.ts"
 import type { FromLauncher, Ticket, ToLauncher } from "./launcherProtocol.ts"
-import { signalGroup } from "./processGroup.ts"
+import { isEmpty, signalGroup } from "./processGroup.ts"
 
 /** The program lies beside the modules that applications import, and has their extension. */
 const program = fileURLToPath(new URL(`../NodeLauncherMain${Path.extname(import.meta.filename)}`, import.meta.url))
@@ -37,18 +37,24 @@ const maxOwed = 10
 /** How long a launcher may take to leave when it is not needed any more. */
 const leaveMillis = 2_000
 
+/** A handle of Node's own, which is open until somebody closes it. */
+interface Pipe {
+  readonly close: () => void
+}
+
 /** A birth that was asked for and not answered. */
 interface Pending {
   owed: number
-  readonly pipes: Array<unknown>
-  readonly born: (pid: number, pipes: ReadonlyArray<unknown>) => void
+  readonly pipes: Array<Pipe>
+  readonly born: (pid: number, pipes: ReadonlyArray<Pipe>) => void
   readonly failed: (detail: string) => void
 }
 
 /** A process that a launcher has borne. */
 interface Living {
-  /** Looks since its channel has closed, which is the last sign of life but one. */
+  /** Looks since its end is due: its channel has closed, which is the last sign of life but one, or it was to be killed. */
   owed: number
+  killed: boolean
   readonly pid: number
   readonly channel: Socket
   readonly gone: (gone: Gone) => void
@@ -86,16 +92,19 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
 
   /** The application lives on for its workers, not for the launcher. */
   const hold = (): void => {
-    const channel = launcher?.channel
-    if (pending.size > 0 || living.size > 0) channel?.ref()
-    else channel?.unref()
+    const held = pending.size > 0 || living.size > 0
+    // The process, too: when its channel has ended, its exit is still to be heard.
+    for (const one of [launcher, launcher?.channel]) {
+      if (held) one?.ref()
+      else one?.unref()
+    }
   }
 
-  const receive = (message: FromLauncher, pipe: unknown): void => {
+  const receive = (message: FromLauncher, pipe: Pipe | undefined): void => {
     switch (message._tag) {
       case "Forked": {
         const birth = pending.get(message.ticket)
-        if (birth === undefined) return
+        if (birth === undefined || pipe === undefined) return
         birth.pipes.push(pipe)
         if (birth.pipes.length < 3) return
         pending.delete(message.ticket)
@@ -150,7 +159,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       if (child.connected) child.once("disconnect", () => lost(how))
       else lost(how)
     })
-    child.on("message", (message, pipe) => receive(message as FromLauncher, pipe))
+    child.on("message", (message, pipe) => receive(message as FromLauncher, pipe as Pipe | undefined))
     child.unref()
     for (const pid of wards) tell({ _tag: "Guard", pid })
     hold()
@@ -158,10 +167,15 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
 
   /** The present launcher is gone. What it was asked for will not come; whom it has borne ends when its channel does. */
   const abandon = (): void => {
-    for (const birth of pending.values()) birth.failed("its launcher process was lost")
+    for (const birth of pending.values()) {
+      for (const pipe of birth.pipes) pipe.close()
+      birth.failed("its launcher process was lost")
+    }
     pending.clear()
     for (const one of living.values()) {
       guard(one.pid)
+      // The launcher may not have come to it.
+      if (one.killed && !one.channel.closed) signalGroup(one.pid, "SIGKILL")
       const gone = (): void => {
         signalGroup(one.pid, "SIGKILL")
         forget(one.pid)
@@ -176,7 +190,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
   // Counted in looks, so that a stall of ours is not taken for one of the launcher's.
   const look = (): void => {
     for (const one of pending.values()) one.owed++
-    for (const one of living.values()) if (one.channel.closed) one.owed++
+    for (const one of living.values()) if (one.killed || one.channel.closed) one.owed++
     const owes = (one: { readonly owed: number }): boolean => one.owed > maxOwed
     if ([...pending.values(), ...living.values()].some(owes)) launcher?.kill("SIGKILL")
   }
@@ -191,30 +205,36 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
     tell({ _tag: "Forget", pid })
   }
 
-  const adoptAs = (ticket: Ticket, pid: number, pipes: ReadonlyArray<unknown>): Forked => {
+  const adoptAs = (ticket: Ticket, pid: number, pipes: ReadonlyArray<Pipe>): Forked => {
     const [stdout, stderr, channel] = pipes.map((handle) =>
       // As Node itself makes the streams of a child; its types do not speak of handles.
       new Socket({ handle, readable: true, writable: true } as never)
     ) as [Socket, Socket, Socket]
     let over = false
     let listener: ((gone: Gone) => void) | undefined
-    living.set(ticket, {
+    const one: Living = {
       owed: 0,
+      killed: false,
       pid,
       channel,
       gone: (gone) => {
         over = true
         listener?.(gone)
       }
-    })
+    }
+    living.set(ticket, one)
     return {
       pid: pid as Pid,
       stdout,
       stderr,
       channel,
+      isEmpty: () => isEmpty(pid),
       kill: (signal, target) => {
         if (over) return
-        if (living.has(ticket)) return tell({ _tag: "Kill", ticket, signal, target })
+        if (living.has(ticket)) {
+          one.killed ||= signal === "SIGKILL"
+          return tell({ _tag: "Kill", ticket, signal, target })
+        }
         // Nobody's child any more. With its channel open it is alive, and its number its own.
         if (!channel.closed) signalOne(pid, signal, target)
       },

@@ -5,18 +5,12 @@
  *
  * @since 0.1.0
  */
-import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
-import type { WorkerName } from "@effect-postmaster/core/Identity"
-import { slotRef } from "@effect-postmaster/core/Identity"
-import type { Launch } from "@effect-postmaster/core/Spawner"
-import { WorkerContext } from "@effect-postmaster/core/WorkerContext"
-import * as WorkerRuntime from "@effect-postmaster/core/WorkerRuntime"
-import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import { isMain } from "@effect-postmaster/core/BackgroundWorker"
+import * as Predicate from "effect/Predicate"
 import * as Module from "node:module"
 import { sep } from "node:path"
 import { fileURLToPath } from "node:url"
-import { decodeToWorker, encodeToWorker, type ToPostmaster } from "./channel.ts"
+import type { ToPostmaster } from "./channel.ts"
 
 type Prepared = Extract<ToPostmaster, { readonly _tag: "Prepared" }>
 
@@ -26,10 +20,10 @@ const mayChange = (file: string): boolean => !file.includes(`${sep}node_modules$
 const isTypeScript = (href: string): boolean => /\.[cm]?ts$/.test(href)
 
 /** Imports the modules one after the other. One that throws is left to the launch that wants it, which says why. */
-export const prepare = Effect.fnUntraced(function*(
+export const prepare = (
   modules: ReadonlyArray<string>,
   importModule: (href: string) => Promise<unknown>
-): Effect.fn.Return<Prepared> {
+): Promise<Prepared> => {
   const files = new Set<string>()
   const hooks = Module.registerHooks({
     resolve: (specifier, context, next) => {
@@ -39,17 +33,25 @@ export const prepare = Effect.fnUntraced(function*(
     }
   })
   const failed: Array<string> = []
-  for (const module of modules) {
-    yield* Effect.tryPromise(() => importModule(module)).pipe(
-      Effect.catchCause(() => Effect.sync(() => failed.push(module)))
-    )
-  }
-  hooks.deregister()
-  // Node loads what strips types when it first strips something, which a launch need not wait for.
-  if (modules.some(isTypeScript)) warmStripper()
-  yield* Effect.forEach(Array.from({ length: 3 }), () => rehearse)
-  return { _tag: "Prepared", failed, files: [...files].filter(mayChange) }
-})
+  const importAll = modules.reduce<Promise<void>>(
+    (before, module) =>
+      before.then(() => importModule(module)).then(rehearse, () => {
+        failed.push(module)
+      }),
+    Promise.resolve()
+  )
+  return importAll.then(() => {
+    hooks.deregister()
+    // Node loads what strips types when it first strips something, which a launch need not wait for.
+    if (modules.some(isTypeScript)) warmStripper()
+    return { _tag: "Prepared", failed, files: [...files].filter(mayChange) }
+  })
+}
+
+/** By its own copy of Effect, which is the one that a launch will run on. */
+const rehearse = (module: unknown): void => {
+  if (Predicate.isObject(module)) Object.values(module).find(isMain)?.rehearse()
+}
 
 /** The function is experimental and says so on first use, which would be a line in the log of every spare. */
 const warmStripper = (): void => {
@@ -61,40 +63,3 @@ const warmStripper = (): void => {
     process.emitWarning = emit
   }
 }
-
-const rehearsal: Launch = {
-  ref: slotRef(0, 0),
-  registration: {
-    name: "rehearsal",
-    type: "rehearsal",
-    entry: { module: "data:,", export: "main" },
-    args: null,
-    flags: ["SharedMemory"],
-    startTime: "RecoveryFinished",
-    restart: { _tag: "Never", onSuccess: "Unregister" }
-  }
-}
-
-const main = BackgroundWorker.main(
-  BackgroundWorker.make("rehearsal", { entry: { module: new URL("data:,") } }),
-  () => Effect.void
-)
-
-/** A launch with nobody to hear of it. */
-const rehearse: Effect.Effect<void> = Effect.suspend(() => {
-  decodeToWorker(encodeToWorker({ _tag: "Launch", launch: rehearsal }).subarray(4))
-  return WorkerRuntime.run(rehearsal, { importModule: () => Promise.resolve({ main }), report: () => {} })
-}).pipe(
-  Effect.provideService(
-    WorkerContext,
-    WorkerContext.of({
-      name: "rehearsal" as WorkerName,
-      ref: rehearsal.ref,
-      ready: Effect.void,
-      latch: { wait: Effect.void, set: Effect.void, reset: Effect.void },
-      reloads: Stream.empty,
-      postmasterDeath: Effect.never
-    })
-  ),
-  Effect.ignoreCause
-)

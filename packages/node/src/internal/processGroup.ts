@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs"
+import { Fs } from "./fs.ts"
 
 /** Sends a signal to the whole group and returns `false` if nobody is in it. Any other refusal changes nothing. */
 export const signalGroup = (pid: number, signal: NodeJS.Signals | 0): boolean => {

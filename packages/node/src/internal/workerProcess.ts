@@ -17,7 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
-import type { Socket } from "node:net"
+import type { Duplex } from "node:stream"
 import {
   decodeToPostmaster,
   encodeToWorker,
@@ -29,7 +29,6 @@ import {
 } from "./channel.ts"
 import type { Forked, Gone } from "./fork.ts"
 import { boundDrains, type Drain, makeTap, readOut, relayLines, type Tap } from "./output.ts"
-import { isEmpty } from "./processGroup.ts"
 
 /** A process that was born, with what the holder of its scope needs beyond the contract. */
 export interface WorkerProcess {
@@ -77,7 +76,7 @@ const frames: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: Uint8Array } =
  * destroys itself together with what it could still read, and a worker that has
  * just left is exactly that: its last words are there and writing to it fails.
  */
-const writeAround = (socket: Socket, bytes: Uint8Array, whenTaken: () => void): void => {
+const writeAround = (socket: Duplex, bytes: Uint8Array, whenTaken: () => void): void => {
   if (socket.destroyed) return
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
   if (fd === undefined || fd < 0) {
@@ -94,7 +93,7 @@ const writeAround = (socket: Socket, bytes: Uint8Array, whenTaken: () => void): 
 }
 
 /** Takes over a process just born, in the turn in which it can first be heard of. */
-export const makeWorkerProcess = ({ channel, kill, onGone, pid, ...output }: Forked): WorkerProcess => {
+export const makeWorkerProcess = ({ channel, isEmpty, kill, onGone, pid, ...output }: Forked): WorkerProcess => {
   const stdout = makeTap(output.stdout)
   const stderr = makeTap(output.stderr)
   const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
@@ -153,8 +152,10 @@ export const makeWorkerProcess = ({ channel, kill, onGone, pid, ...output }: For
     }
   }
 
+  let bytesRead = 0
   let silent: NodeJS.Timeout | undefined
   const onChunk = (chunk: Uint8Array): void => {
+    bytesRead += chunk.length
     if (violation !== undefined) return
     const cut = deframer.push(chunk)
     if (Result.isFailure(cut)) return violate(`sent ${cut.failure} on its control channel`)
@@ -171,11 +172,19 @@ export const makeWorkerProcess = ({ channel, kill, onGone, pid, ...output }: For
   }
   channel.on("data", onChunk)
 
-  /** Without the channel the worker would outlive us one day, so it does not keep its life without it. */
+  /**
+   * Without the channel the worker would outlive us one day, so it does not keep its life without it. It may also have
+   * ended long ago, and nobody has told us: so this counts only if it is the reason of the end.
+   */
   let deaf: NodeJS.Timeout | undefined
+  let deafened = false
   const onChannelEnd = (): void => {
     if (gone !== undefined || deaf !== undefined) return
-    deaf = setTimeout(() => violate("closed its control channel"), deafPatienceMillis)
+    deaf = setTimeout(() => {
+      deafened = true
+      kill("SIGKILL", "Group")
+      channel.destroy()
+    }, deafPatienceMillis)
   }
   // ECONNRESET and EPIPE are how a killed peer looks; they mean what the end means.
   channel.on("error", onChannelEnd)
@@ -238,22 +247,23 @@ export const makeWorkerProcess = ({ channel, kill, onGone, pid, ...output }: For
     // is told in this very turn. What was not read by anybody yet, or is held open, is waited for by `watch`.
     const allSaid = [readOut(channel, onChunk), stdout.isSpent(), stderr.isSpent()].every((spent) => spent)
     clearTimeout(silent)
-    if (allSaid && isEmpty(pid)) Deferred.doneUnsafe(exit, Effect.succeed(statusOf(how)))
+    if (allSaid && isEmpty()) Deferred.doneUnsafe(exit, Effect.succeed(statusOf(how)))
     Deferred.doneUnsafe(exited, Effect.succeed(how))
   })
 
-  const statusOf = ({ code, signal }: Gone): ExitStatus.ExitStatus => {
+  const statusOf = ({ code, lost, signal }: Gone): ExitStatus.ExitStatus => {
     if (violation !== undefined) return ExitStatus.lost(violation)
     // Whoever has said how it leaves has left: a signal that meets it on its way out changes nothing.
     if (signal !== null && lastCode !== undefined) return ExitStatus.exited(lastCode, lastWords)
+    if (signal === "SIGKILL" && deafened && !ordered.has(signal)) return ExitStatus.lost("closed its control channel")
     // Between its fork and its own session a child still hears what is meant for the application.
     if (signal !== null && !ordered.has(signal) && !said.has("Listening") && politeSignals.has(signal)) {
       return ExitStatus.exited(1, { kind: "Interrupted", message: `it was ended by ${signal} before it listened` })
     }
     if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
-    if (code === null) {
+    if (code === null || lost !== undefined) {
       return lastCode === undefined
-        ? ExitStatus.lost("left when nobody was there to be told how")
+        ? ExitStatus.lost(lost ?? "left when nobody was there to be told how")
         : ExitStatus.exited(lastCode, lastWords)
     }
     // Codes are not believed alone: one that never listened may be Node's own, one that broke off meant to say more.
@@ -271,14 +281,14 @@ export const makeWorkerProcess = ({ channel, kill, onGone, pid, ...output }: For
   const control: Drain = {
     isOpen: () => !Deferred.isDoneUnsafe(channelClosed),
     isDry: () => true,
-    taken: () => channel.bytesRead,
+    taken: () => bytesRead,
     cut: () => void channel.destroy()
   }
 
   const watch = Effect.gen(function*() {
     const readers = [yield* relay(stdout, Effect.logInfo), yield* relay(stderr, Effect.logWarning)]
     const how = yield* Deferred.await(exited)
-    yield* awaitEmpty(pid)
+    yield* awaitEmpty(isEmpty)
     const unbound = boundDrains([stdout, stderr, control])
     yield* Effect.forEach(readers, Fiber.await)
     yield* Deferred.await(channelClosed)
@@ -322,11 +332,11 @@ const emptyPatienceMillis = 1_000
  * Waits until the group is empty. Uses the operating system's time, not the
  * `Clock`: what is waited for is not simulated.
  */
-const awaitEmpty = (group: number): Effect.Effect<void> =>
+const awaitEmpty = (isEmpty: () => boolean): Effect.Effect<void> =>
   Effect.callback((resume) => {
     let timer: NodeJS.Timeout | undefined
     const look = (waited: number, pause: number): void => {
-      if (waited >= emptyPatienceMillis || isEmpty(group)) return resume(Effect.void)
+      if (waited >= emptyPatienceMillis || isEmpty()) return resume(Effect.void)
       timer = setTimeout(() => look(waited + pause, Math.min(pause * 2, 50)), pause)
     }
     look(0, 1)

@@ -1,0 +1,28 @@
+/**
+ * Decides how a thread carries a worker: the bootstrap that
+ * `NodeSpawner.layerThread` starts for each. What the worker does with its life
+ * is decided in `internal/farSide.ts`.
+ *
+ * It is a program, not a library: it exports nothing and acts when loaded.
+ *
+ * Everything comes on one message port, signals too: the operating system's are
+ * the application's own. The port keeps an idle worker alive, and nothing of it
+ * outlives the application.
+ *
+ * @since 0.1.0
+ */
+import { workerData } from "node:worker_threads"
+import { makeFarSide } from "./internal/farSide.ts"
+import type { ThreadData } from "./internal/forkThread.ts"
+
+const { channel } = workerData as ThreadData
+
+const { crash, hear, listen } = makeFarSide({
+  send: (frame) => channel.postMessage(frame),
+  entitle: () => {}
+})
+
+process.on("uncaughtException", crash)
+process.on("unhandledRejection", crash)
+channel.on("message", hear)
+listen()

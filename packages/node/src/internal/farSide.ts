@@ -1,0 +1,222 @@
+/**
+ * Decides how a worker lives on its far side, whatever carries it: which loads
+ * the entry, runs its `main` and leaves with a verdict.
+ *
+ * | what happens | what the worker does (PostgreSQL: `BackgroundWorkerMain`) |
+ * | --- | --- |
+ * | `main` returns | exit code 0 |
+ * | `main` fails, or SIGTERM has interrupted it | finalizers, exit code 1 |
+ * | `main` dies, or something is thrown outside it | exit code 2 |
+ * | SIGQUIT | exit code 2 at once, no finalizers |
+ * | SIGHUP, SIGUSR1 | an element of `reloads`, `latch.set` |
+ *
+ * @since 0.1.0
+ */
+import { isMain } from "@effect-postmaster/core/BackgroundWorker"
+import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
+import type { ChildReport } from "@effect-postmaster/core/Spawner"
+import type { LifeOrder, WorkerHost, WorkerLife } from "@effect-postmaster/core/WorkerLife"
+import * as WorkerRuntime from "@effect-postmaster/core/WorkerRuntime"
+import type { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Module from "node:module"
+import {
+  decodeToWorker,
+  encodeToPostmaster,
+  makeDeframer,
+  maxFrameToWorker,
+  type Told,
+  type ToPostmaster
+} from "./channel.ts"
+import { lastWords } from "./lastWords.ts"
+import { prepare } from "./preparation.ts"
+
+/** What carries a worker. */
+export interface Carrier {
+  /** Sends a frame to the postmaster and returns when it cannot be lost any more. */
+  readonly send: (frame: Uint8Array) => void
+  /** Shows who this is to whoever lists what is running. */
+  readonly entitle: (title: string) => void
+}
+
+/** What the carrier of a worker tells it. */
+export interface FarSide {
+  /** Tells the postmaster that it is heard from now on. Once, when the carrier is set up. */
+  readonly listen: () => void
+  /** Hears what the postmaster says. */
+  readonly hear: (bytes: Uint8Array) => void
+  readonly signals: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: () => void }
+  /** What was thrown outside of everything. */
+  readonly crash: (error: unknown) => void
+  readonly orphan: () => void
+  /** The code of the verdict, once it is spoken. */
+  readonly spoken: () => number | undefined
+}
+
+export const makeFarSide = (carrier: Carrier): FarSide => {
+  // -----------------------------------------------------------------------------
+  // what a worker is at any moment
+  // -----------------------------------------------------------------------------
+
+  /** What the entry has made of the launch. */
+  let life: WorkerLife | undefined
+  /** Requests made before there was a life to hear them. Either counts once. */
+  const early = new Set<"SIGHUP" | "SIGUSR1">()
+  /** The code of the verdict, once it is spoken. After that the worker says nothing more on the channel. */
+  let spoken: number | undefined
+  /** What has been reported. Each report is made once, however often the program asks for it. */
+  const reported = new Set<ChildReport>()
+
+  const say = (message: ToPostmaster): void => carrier.send(encodeToPostmaster(message))
+
+  const sayLastWords = (status: ExitStatus.ExitStatus): void => {
+    const words = lastWords(status)
+    if (words !== undefined) say(words)
+  }
+
+  const report = (name: ChildReport): void => {
+    if (spoken !== undefined || reported.has(name)) return
+    reported.add(name)
+    say({ _tag: "Report", report: name })
+  }
+
+  // -----------------------------------------------------------------------------
+  // leaving
+  // -----------------------------------------------------------------------------
+
+  /** How long output that nobody reads is waited for. Output that is being read is waited for to its end. */
+  const drainPatienceMillis = 5_000
+  const drainIntervalMillis = 5
+
+  const unwritten = (): number =>
+    [process.stdout, process.stderr].reduce((sum, stream) => sum + (stream.destroyed ? 0 : stream.writableLength), 0)
+
+  const exitWhenDrained = (code: number, before: number, waited: number): void => {
+    const left = unwritten()
+    if (left === 0 || waited >= drainPatienceMillis) process.exit(code)
+    setTimeout(
+      () => exitWhenDrained(code, left, left < before ? 0 : waited + drainIntervalMillis),
+      drainIntervalMillis
+    )
+  }
+
+  /** Words first, then output, then the end: a worker killed while it drains has already said why it leaves. */
+  const leave = (status: ExitStatus.ExitStatus): void => {
+    if (spoken !== undefined || status._tag !== "Exited") return
+    spoken = status.code
+    sayLastWords(status)
+    exitWhenDrained(status.code, unwritten(), 0)
+  }
+
+  const leaveAtOnce = (): void => {
+    if (spoken === undefined) {
+      spoken = 2
+      sayLastWords(ExitStatus.exited(2, { kind: "Interrupted", message: "the worker was told to leave at once" }))
+    }
+    process.exit(spoken)
+  }
+
+  /** What was thrown outside the runtime is a crash, also after the verdict: then the exit code alone says so. */
+  const crash = (error: unknown): void => {
+    const text = Predicate.isError(error) && error.stack !== undefined ? error.stack : String(error)
+    process.stderr.write(`${text}\n`)
+    if (spoken === undefined) leave(ExitStatus.exited(2, ExitStatus.errorOf("Defect", error)))
+    else exitWhenDrained(2, unwritten(), 0)
+  }
+
+  // -----------------------------------------------------------------------------
+  // signals, from the channel and from the operating system alike
+  // -----------------------------------------------------------------------------
+
+  /** Without a life there is nothing to interrupt and nothing to undo; a main that has not begun never begins. */
+  const stop = (): void => {
+    if (life !== undefined) return life.signal("SIGTERM")
+    leave(ExitStatus.exited(1, { kind: "Interrupted", message: "the worker was asked to stop before it began" }))
+  }
+
+  const request = (signal: "SIGHUP" | "SIGUSR1"): void => {
+    if (life === undefined) early.add(signal)
+    else life.signal(signal)
+  }
+
+  const onSignal: { readonly [K in Exclude<WorkerSignal, "SIGKILL">]: () => void } = {
+    SIGTERM: stop,
+    SIGQUIT: leaveAtOnce,
+    SIGHUP: () => request("SIGHUP"),
+    SIGUSR1: () => request("SIGUSR1")
+  }
+
+  // -----------------------------------------------------------------------------
+  // the life
+  // -----------------------------------------------------------------------------
+
+  const saveMillis = 1_000
+  let saving: NodeJS.Timeout | undefined
+
+  /** Node saves what it has compiled when a process leaves by itself, and many a worker never does. */
+  const saveCompiled = (): void => {
+    saving ??= setTimeout(Module.flushCompileCache, saveMillis).unref()
+  }
+
+  const importModule = (href: string): Promise<unknown> => import(href).finally(saveCompiled)
+
+  const host: WorkerHost = {
+    report,
+    log: (line, level) => void (level === "Warn" ? process.stderr : process.stdout).write(`${line}\n`),
+    leave
+  }
+
+  const begin = (launch: LifeOrder): void => {
+    const { entry, name } = launch.registration
+    carrier.entitle(`bgworker: ${name}`)
+    void importModule(entry.module).then(
+      (module) => {
+        if (spoken !== undefined) return
+        const main = WorkerRuntime.findMain(module, entry)
+        if (!isMain(main)) return leave(ExitStatus.exited(1, main))
+        life = main.begin(launch, host)
+        for (const signal of early) life.signal(signal)
+      },
+      (cause: unknown) => leave(ExitStatus.exited(1, WorkerRuntime.notLoaded(entry, cause)))
+    )
+  }
+
+  /** What a spare does until it is launched. Its title says what it is to whoever lists processes. */
+  const standBy = (modules: ReadonlyArray<string>): void => {
+    carrier.entitle("bgworker: spare")
+    void prepare(modules, importModule).then(say, crash)
+  }
+
+  const obey = (message: Told): void => {
+    switch (message._tag) {
+      case "Prepare":
+        return standBy(message.modules)
+      case "Launch":
+        return begin(message.launch)
+      case "Signal":
+        if (message.signal !== "SIGKILL") onSignal[message.signal]()
+    }
+  }
+
+  const deframer = makeDeframer(maxFrameToWorker)
+
+  const onBytes = (chunk: Uint8Array): void => {
+    const frames = deframer.push(chunk)
+    if (Result.isFailure(frames)) return crash(new Error(`the postmaster sent ${frames.failure}`))
+    for (const frame of frames.success) {
+      const message = decodeToWorker(frame)
+      if (Result.isFailure(message)) return crash(new Error(`the postmaster sent ${message.failure}`))
+      obey(message.success)
+    }
+  }
+
+  return {
+    listen: () => say({ _tag: "Listening" }),
+    hear: onBytes,
+    signals: onSignal,
+    crash,
+    orphan: () => life?.orphan(),
+    spoken: () => spoken
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Decides what a thread of this process must do to pass for a process of its
+ * own: the same channel, output and end, as far as a thread can have them.
+ *
+ * Its channel is a message port that carries the frames of the processes'
+ * channel, so that everything above cannot tell the two apart.
+ *
+ * @since 0.1.0
+ */
+import type { Pid } from "@effect-postmaster/core/Identity"
+import * as Effect from "effect/Effect"
+import { Duplex } from "node:stream"
+import {
+  MessageChannel,
+  type MessagePort,
+  receiveMessageOnPort,
+  type ResourceLimits,
+  Worker
+} from "node:worker_threads"
+import type { Forked, Gone } from "./fork.ts"
+
+/** A program for a thread, and its surroundings. */
+export interface ThreadOrder {
+  readonly file: string
+  readonly execArgv: ReadonlyArray<string>
+  readonly env: Readonly<Record<string, string>>
+  readonly resourceLimits: ResourceLimits
+}
+
+/** What a thread finds in its `workerData`. */
+export interface ThreadData {
+  readonly channel: MessagePort
+}
+
+/** Bytes in, bytes out, like a socket; anything else on the port is not ours, and ends it. */
+const makeChannel = (port: MessagePort): Duplex => {
+  const channel = new Duplex({
+    read: () => {},
+    write: (chunk: Uint8Array, _, done) => {
+      port.postMessage(chunk)
+      done()
+    },
+    destroy: (error, done) => {
+      port.close()
+      done(error)
+    }
+  })
+  port.on("message", (bytes: unknown) => {
+    if (channel.destroyed) return
+    if (bytes instanceof Uint8Array) channel.push(bytes)
+    else channel.destroy()
+  })
+  return channel
+}
+
+const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
+/** Bears a thread, which is at home in this process from the beginning. */
+export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A): Effect.Effect<A, string> =>
+  Effect.suspend(() => {
+    const { port1: port, port2: theirs } = new MessageChannel()
+    let worker: Worker
+    try {
+      worker = new Worker(order.file, {
+        stdout: true,
+        stderr: true,
+        execArgv: [...order.execArgv],
+        env: order.env,
+        resourceLimits: order.resourceLimits,
+        workerData: { channel: theirs } satisfies ThreadData,
+        transferList: [theirs]
+      })
+    } catch (cause) {
+      return Effect.fail(words(cause))
+    }
+    const channel = makeChannel(port)
+    let killed = false
+    let over = false
+    let lost: string | undefined
+    let listener: ((gone: Gone) => void) | undefined
+    // What the thread itself could not catch: it has run out of memory, or its program does not even load.
+    worker.on("error", (cause) => {
+      lost ??= words(cause)
+    })
+    worker.on("exit", (code) => {
+      over = true
+      // What it said last may still lie in the port.
+      for (let said = receiveMessageOnPort(port); said !== undefined; said = receiveMessageOnPort(port)) {
+        if (said.message instanceof Uint8Array && !channel.destroyed) channel.push(said.message)
+      }
+      if (!channel.destroyed) channel.push(null)
+      port.close()
+      listener?.(
+        killed
+          ? { code: null, signal: "SIGKILL" }
+          : { code, signal: null, ...(lost === undefined ? undefined : { lost }) }
+      )
+    })
+    return Effect.succeed(adopt({
+      pid: worker.threadId as Pid,
+      stdout: worker.stdout,
+      stderr: worker.stderr,
+      channel,
+      // A thread hears of everything else on its channel, or not at all.
+      kill: (signal) => {
+        if (over || signal !== "SIGKILL") return
+        killed = true
+        void worker.terminate()
+      },
+      onGone: (to) => {
+        listener = to
+      },
+      isEmpty: () => true
+    }))
+  })
