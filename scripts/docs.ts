@@ -70,8 +70,9 @@ const compile = (examples: ReadonlyMap<string, Example>): ReadonlyArray<string> 
   })
 }
 
+const documents = ["README.md", "CONTRIBUTING.md", ...globSync("docs/*.md").toSorted()]
 const found = [
-  ...["README.md", "CONTRIBUTING.md"].filter((path) => existsSync(path)).flatMap((path) => examplesIn(path, /^/)),
+  ...documents.filter((path) => existsSync(path)).flatMap((path) => examplesIn(path, /^/)),
   ...globSync("packages/*/src/**/*.ts").toSorted().flatMap((path) => examplesIn(path, /^\s*\* ?/))
 ]
 const examples = new Map<string, Example>()

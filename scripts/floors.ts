@@ -68,7 +68,13 @@ const plans: Record<string, Plan> = {
         "internal/preparation",
         "internal/processGroup"
       ],
-      ["internal/farSide", "internal/fork", "internal/forkThread", "internal/launcherProtocol", "internal/workerProcess"],
+      [
+        "internal/farSide",
+        "internal/fork",
+        "internal/forkThread",
+        "internal/launcherProtocol",
+        "internal/workerProcess"
+      ],
       ["internal/launcher", "internal/spare"],
       ["internal/spawning"],
       ["NodeLauncherMain", "NodeSignals", "NodeSpawner", "NodeThreadMain", "NodeWorkerMain"]

@@ -142,7 +142,11 @@ describe("02-duplicates", () => {
         const root = yield* makeTree({ a: "", b: "" })
         yield* Effect.forEach(["a", "b"], (name) => fs.truncate(`${root}/${name}`, 32 * 1024 ** 3))
 
-        const program = yield* start("02-duplicates", [root, "--verbose", "--workers", "2"], { TMPDIR: temp })
+        const program = yield* start("02-duplicates", [root, "--verbose", "--workers", "2"], {
+          TMPDIR: temp,
+          // What Node has compiled is meant to stay.
+          NODE_COMPILE_CACHE: yield* makeTree({})
+        })
         yield* program.says(/is ready[^]*is ready/)
         assert.isNotEmpty(yield* fs.readDirectory(temp))
         program.child.kill(signal)

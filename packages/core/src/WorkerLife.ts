@@ -163,5 +163,6 @@ export const rehearse = (step: Effect.Effect<void>): void => {
       flags: ["SharedMemory"]
     }
   }
-  for (let times = 0; times < 3; times++) begin(order, Effect.andThen(step, WorkerContext.use(({ ready }) => ready)), deaf)
+  const program = Effect.andThen(step, WorkerContext.use(({ ready }) => ready))
+  for (let times = 0; times < 3; times++) begin(order, program, deaf)
 }

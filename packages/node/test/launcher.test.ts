@@ -3,12 +3,15 @@ import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import { born, fixture, isGone, launch, parentOf, saw, until } from "./support.ts"
+import * as Launcher from "../src/internal/launcher.ts"
+import { born, childrenOf, fixture, isGone, launch, parentOf, saw, until } from "./support.ts"
 
 const patience = 60_000
 
@@ -22,8 +25,14 @@ const launcherOf = (pid: number): number => {
 }
 
 /** The child of this process that is not the former launcher. */
-const launcherFor = (pid: number, former: number): number | undefined =>
-  Fs.readdirSync("/proc").map(Number).find((one) => one !== former && one > 0 && !isGone(one) && parentOf(one) === pid)
+const launcherFor = (pid: number, former: number): number | undefined => childrenOf(pid).find((one) => one !== former)
+
+/** Runs an application that is in the middle of a birth. */
+const midBirth = (how: "deaf" | "bereaved") =>
+  Effect.acquireRelease(
+    Effect.sync(() => spawn(process.execPath, [fileURLToPath(fixture("midbirth.ts")), how], { stdio: "pipe" })),
+    (app) => Effect.sync(() => app.kill("SIGKILL"))
+  )
 
 /** Runs an application and waits until its workers are ready. */
 const application = (exportName: string, workers: number) =>
@@ -91,6 +100,73 @@ describe.concurrent("a launcher", () => {
       yield* killed.signal("SIGKILL", "Group")
       assert.deepStrictEqual(yield* killed.exit, ExitStatus.lost("left when nobody was there to be told how"))
     }).pipe(Effect.scoped), patience)
+
+  it.live(
+    "that hangs is replaced when it owes an end, which is told as far as it is known",
+    () =>
+      Effect.gen(function*() {
+        const stops = yield* born(launch("idles"), viaLauncher)
+        const killed = yield* born(launch("spins"), viaLauncher)
+        yield* saw(stops, "idle")
+        yield* saw(killed, "spinning")
+        for (const { pid } of [stops, killed]) process.kill(launcherOf(pid), "SIGSTOP")
+        yield* stops.signal("SIGTERM", "Process")
+        yield* killed.signal("SIGKILL", "Group")
+        const status = yield* stops.exit
+        assert(status._tag === "Exited", ExitStatus.format(status))
+        assert.strictEqual(status.error?.kind, "Interrupted")
+        assert.deepStrictEqual(yield* killed.exit, ExitStatus.lost("left when nobody was there to be told how"))
+      }).pipe(Effect.scoped),
+    patience
+  )
+
+  it.live(
+    "that is lost in the middle of a birth is no reason to wait for ever, nor to leave",
+    () =>
+      Effect.gen(function*() {
+        const app = yield* midBirth("bereaved")
+        let said = ""
+        app.stdout.on("data", (chunk) => said += chunk)
+        yield* until("the end of the application", () => app.exitCode !== null)
+        yield* until("what it has said", () => app.stdout.readableEnded)
+        assert.match(said, /"newborn".*its launcher process was lost/)
+        assert.strictEqual(app.exitCode, 0)
+      }).pipe(Effect.scoped),
+    patience
+  )
+})
+
+describe("launchers that are killed in the middle of births", () => {
+  // Ends when its channel does.
+  const order = { file: "/bin/sh", args: ["-c", "cat <&3"], env: {}, cwd: "/" }
+  const openFiles = () => Fs.readdirSync("/proc/self/fd").length
+
+  const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
+  /** The number of turns is for one that is killed between two pipes of one birth. */
+  const killed = Effect.fnUntraced(function*(turns: number) {
+    const fork = yield* Launcher.make
+    const birth = fork(order, (forked) => forked)
+    const births = yield* Effect.forEach(
+      Array.from({ length: 24 }),
+      () => Effect.forkScoped(Effect.exit(birth), { startImmediately: true })
+    )
+    const launcher = parentOf((yield* Effect.flatten(Fiber.join(births[0]!))).pid)
+    yield* Effect.repeat(turn, { times: turns })
+    process.kill(launcher, "SIGKILL")
+    const exits = yield* Effect.forEach(births, Fiber.join)
+    assert.isTrue(exits.some(Exit.isFailure))
+    for (const { channel, stderr, stdout } of exits.flatMap((exit) => Exit.isSuccess(exit) ? [exit.value] : [])) {
+      for (const stream of [channel, stderr, stdout]) stream.destroy()
+    }
+  }, Effect.scoped)
+
+  it.live("leave no file open", () =>
+    Effect.gen(function*() {
+      const before = openFiles()
+      yield* Effect.forEach(Array.from({ length: 8 }, (_, turns) => turns), killed)
+      yield* until("the files to be closed", () => openFiles() <= before)
+    }).pipe(Effect.provideService(References.MinimumLogLevel, "None")), patience)
 })
 
 describe("when the application is killed", () => {
@@ -102,6 +178,15 @@ describe("when the application is killed", () => {
         for (const pid of app.pids) yield* until(`the end of ${pid}`, () => isGone(pid))
       }).pipe(Effect.scoped), patience)
   }
+
+  it.live("in the middle of a birth, launcher and newborn are gone, too", () =>
+    Effect.gen(function*() {
+      const app = yield* midBirth("deaf")
+      const launcher = yield* until("a launcher", () => childrenOf(app.pid!)[0])
+      const newborn = yield* until("a birth", () => childrenOf(launcher)[0])
+      app.kill("SIGKILL")
+      for (const pid of [newborn, launcher]) yield* until(`the end of ${pid}`, () => isGone(pid))
+    }).pipe(Effect.scoped), patience)
 
   it.live("after its launcher was, the next launcher ends the workers of both", () =>
     Effect.gen(function*() {

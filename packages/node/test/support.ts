@@ -149,21 +149,25 @@ export const until = <A>(what: string, look: () => A | undefined | false): Effec
 export const saw = (life: Life, text: string): Effect.Effect<Entry> =>
   until(`a line "${text}"`, () => life.log.find((entry) => entry.text.includes(text)))
 
-/** The parent of a process. */
-export const parentOf = (pid: number): number => {
-  const stat = Fs.readFileSync(`/proc/${pid}/stat`, "latin1")
-  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1])
-}
-
-/** The state letter of a process, or `undefined` if it is gone: `T` stopped, `Z` dead and not reaped. */
-export const stateOf = (pid: number): string | undefined => {
+/** The fields of `/proc/<pid>/stat` after the name; `undefined` if the process is gone. */
+const fieldsOf = (pid: number): ReadonlyArray<string> | undefined => {
   try {
     const stat = Fs.readFileSync(`/proc/${pid}/stat`, "latin1")
-    return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3)
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   } catch {
     return undefined
   }
 }
+
+/** The parent of a living process. */
+export const parentOf = (pid: number): number => Number(fieldsOf(pid)![1])
+
+/** The living children of a process. */
+export const childrenOf = (pid: number): ReadonlyArray<number> =>
+  Fs.readdirSync("/proc").map(Number).filter((one) => one > 0 && !isGone(one) && Number(fieldsOf(one)?.[1]) === pid)
+
+/** The state letter of a process, or `undefined` if it is gone: `T` stopped, `Z` dead and not reaped. */
+export const stateOf = (pid: number): string | undefined => fieldsOf(pid)?.[0]
 
 /** `true` when all threads of a process have ended, and with them its files, whether anybody has reaped it yet or not. */
 export const isOver = (pid: number): boolean => {

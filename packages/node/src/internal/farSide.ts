@@ -159,7 +159,14 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
     saving ??= setTimeout(Module.flushCompileCache, saveMillis).unref()
   }
 
-  const importModule = (href: string): Promise<unknown> => import(href).finally(saveCompiled)
+  /** What a spare has imported is at hand when it is launched; to ask Node again would take it a while. */
+  const imported = new Map<string, Promise<unknown>>()
+
+  const importModule = (href: string): Promise<unknown> => {
+    const module = imported.get(href) ?? import(href).finally(saveCompiled)
+    imported.set(href, module)
+    return module
+  }
 
   const host: WorkerHost = {
     report,
