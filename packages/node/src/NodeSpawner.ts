@@ -11,6 +11,7 @@
 import { Spawner } from "@effect-postmaster/core/Spawner"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ResourceLimits } from "node:worker_threads"
@@ -78,7 +79,16 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
     Spawner,
     Effect.gen(function*() {
       const fork = options.launcher === false ? forkHere : yield* Launcher.make
-      return yield* make((adopt) => Effect.suspend(() => fork(orderOf(options), adopt)))
+      return yield* make((adopt) =>
+        Effect.suspend(() => {
+          const order = orderOf(options)
+          // The operating system says only that something is not there.
+          return Effect.mapError(
+            fork(order, adopt),
+            (detail) => Fs.existsSync(order.cwd) ? detail : `its working directory ${order.cwd} does not exist`
+          )
+        })
+      )
     })
   )
 
@@ -119,7 +129,7 @@ export interface ThreadOptions {
 
 const threadOrderOf = (options: ThreadOptions): ThreadOrder => ({
   file: threadBootstrap.file,
-  execArgv: [...inheritedFlags(process.execArgv), ...(options.execArgv ?? [])],
+  execArgv: options.execArgv,
   env: environment(options.env, threadBootstrap.env),
   resourceLimits: options.resourceLimits ?? {}
 })

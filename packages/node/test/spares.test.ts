@@ -163,7 +163,10 @@ describe.concurrent("a spare", () => {
       assert.deepStrictEqual(yield* child.exit, ExitStatus.exited(0))
     })
   )
+})
 
+// Alone, because the environment is everybody's.
+describe("a spare", () => {
   test(
     "is not taken when the environment is another",
     Effect.gen(function*() {

@@ -6,6 +6,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
 import { born, fixture, launch, lived, saw } from "./support.ts"
 
 const patience = 60_000
@@ -111,4 +113,16 @@ describe.concurrent("a thread", () => {
       })
     )
   }
+})
+
+describe("an application with flags of a process", () => {
+  it.live("has threads all the same", () =>
+    Effect.gen(function*() {
+      const said = yield* Effect.callback<string>((resume) => {
+        const program = fileURLToPath(fixture("threads.ts"))
+        execFile(process.execPath, ["--max-old-space-size=512", "--stack-size=900", program], (_, stdout) =>
+          resume(Effect.succeed(stdout)))
+      })
+      assert.include(said, `ended ${JSON.stringify({ _tag: "Exited", code: 0 })}`)
+    }), patience)
 })

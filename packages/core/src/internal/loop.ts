@@ -198,7 +198,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
         // Told before it is swept up, so that no launch is given one that is gone.
         lose(yield* spare.lost)
       })))
-      if (Exit.isFailure(exit)) lose({ cause: "Died", detail: Cause.pretty(exit.cause) })
+      if (Exit.isFailure(exit)) lose({ cause: "Died", detail: whyUnborn(exit.cause) })
     })
 
     const bearSpare = (number: number, modules: ReadonlyArray<string>): Effect.Effect<unknown> => {
@@ -420,6 +420,12 @@ interface Birth {
   readonly launch: Launch
   abandoned: boolean
   fiber: Fiber.Fiber<void> | undefined
+}
+
+/** Nobody has asked for a spare by a name, so its loss is told without one. */
+const whyUnborn = (cause: Cause.Cause<SpawnError>): string => {
+  const failure = cause.reasons.find(Cause.isFailReason)
+  return failure === undefined ? Cause.pretty(cause) : failure.error.reason.detail
 }
 
 /** A spare and the fiber that keeps it. */

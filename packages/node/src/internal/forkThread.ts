@@ -22,7 +22,8 @@ import type { Forked, Gone } from "./fork.ts"
 /** A program for a thread, and its surroundings. */
 export interface ThreadOrder {
   readonly file: string
-  readonly execArgv: ReadonlyArray<string>
+  /** Absent: those of this process, as far as a thread can have them. */
+  readonly execArgv: ReadonlyArray<string> | undefined
   readonly env: Readonly<Record<string, string>>
   readonly resourceLimits: ResourceLimits
 }
@@ -35,6 +36,8 @@ export interface ThreadData {
 /** Bytes in, bytes out, like a socket; anything else on the port is not ours, and ends it. */
 const makeChannel = (port: MessagePort): Duplex => {
   const channel = new Duplex({
+    // As a socket has it: when the thread has ended, there is nobody to write to.
+    allowHalfOpen: false,
     read: () => {},
     write: (chunk: Uint8Array, _, done) => {
       port.postMessage(chunk)
@@ -64,7 +67,7 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
       worker = new Worker(order.file, {
         stdout: true,
         stderr: true,
-        execArgv: [...order.execArgv],
+        ...(order.execArgv === undefined ? undefined : { execArgv: [...order.execArgv] }),
         env: order.env,
         resourceLimits: order.resourceLimits,
         workerData: { channel: theirs } satisfies ThreadData,

@@ -140,6 +140,9 @@ export const make = Effect.fnUntraced(function*(
   return Spawner.of({ spawn, spare: (modules) => bearSpare(bear, modules) })
 })
 
+const ahead = (modules: ReadonlyArray<string>): string =>
+  modules.length === 1 ? modules[0]! : `${modules.length} modules ahead`
+
 const bearSpare = Effect.fnUntraced(function*(
   bear: Bear,
   modules: ReadonlyArray<string>
@@ -152,14 +155,24 @@ const bearSpare = Effect.fnUntraced(function*(
     ({ worker }) => made?.isTaken() === true ? Effect.void : worker.end
   )
   const prepared = yield* worker.prepare(modules).pipe(
-    Effect.raceFirst(Effect.flatMap(worker.exit, (status) => Effect.fail(failed(`it ${ExitStatus.format(status)}`)))),
+    Effect.raceFirst(
+      Effect.flatMap(
+        worker.exit,
+        (status) => Effect.fail(failed(`it ${ExitStatus.format(status)} while it imported ${ahead(modules)}`))
+      )
+    ),
     Effect.raceFirst(
       Effect.andThen(
         awaitAtMost(Effect.never, preparePatienceMillis),
-        Effect.fail(failed(`it was not ready after ${preparePatienceMillis} ms`))
+        Effect.fail(failed(`it had not imported ${ahead(modules)} after ${preparePatienceMillis} ms`))
       )
     )
   )
+  for (const module of prepared.failed) {
+    yield* Effect.logWarning(
+      `a spare (PID ${pid}) could not import ${module}; launches of it start cold, and "spare: false" spares it the try`
+    )
+  }
   made = makeSpare(worker, pid, prepared, before)
   return made
 })
