@@ -8,7 +8,8 @@ import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { born, fixture, launch, lived, saw } from "./support.ts"
+import { forkThread } from "../src/internal/forkThread.ts"
+import { born, fixture, launch, lived, saw, until } from "./support.ts"
 
 const patience = 60_000
 
@@ -84,6 +85,21 @@ describe.concurrent("a thread", () => {
     Effect.gen(function*() {
       const life = yield* Effect.scoped(born(launch("spins"), { layer: threads }))
       assert.deepStrictEqual(yield* life.exit, ExitStatus.signaled("SIGKILL", { ordered: true }))
+    })
+  )
+
+  test(
+    "closes its channel when it ends, so that nobody waits for more",
+    Effect.gen(function*() {
+      let closed = false
+      const order = { file: fileURLToPath(fixture("leaves.mjs")), execArgv: undefined, env: {}, resourceLimits: {} }
+      yield* forkThread(order, ({ channel }) => {
+        channel.on("close", () => {
+          closed = true
+        })
+        channel.resume()
+      })
+      yield* until("the channel to be closed", () => closed)
     })
   )
 
