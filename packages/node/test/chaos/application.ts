@@ -3,6 +3,7 @@
  * and says what happens on its IPC channel. Its output is a log, which may go
  * to a full disk.
  */
+import type { SlotRef } from "@effect-postmaster/core/Identity"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
@@ -17,8 +18,9 @@ import * as Queue from "effect/Queue"
 import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
-import { crew } from "./crew.ts"
-import type { Counts, Order, Report, Request } from "./protocol.ts"
+import { pathToFileURL } from "node:url"
+import { crew, visits } from "./crew.ts"
+import type { Counts, Order, Report, Request, Tenancy } from "./protocol.ts"
 
 // A log that cannot be written is no reason to end. Without a listener it would be: Node throws what a stream emits.
 process.stdout.on("error", () => {})
@@ -36,20 +38,32 @@ const count = (): Counts => {
   return {
     descriptors: Fs.readdirSync("/proc/self/fd").length,
     listeners: listeners.reduce((sum, one) => sum + one, 0),
-    resources: process.getActiveResourcesInfo().length
+    resources: process.getActiveResourcesInfo().filter((resource) => resource !== "ProcessWrap").length
   }
 }
 
+const tenancyOf = ({ ref }: { readonly ref: SlotRef }): Tenancy => `${ref.slot}/${ref.generation}`
+
 const onEvent = (event: PostmasterEvent): void => {
   switch (event._tag) {
+    case "Starting":
+      return say({ _tag: "Starting", tenancy: tenancyOf(event), name: event.name, spare: event.spare })
     case "Started":
-      return say({ _tag: "Started", pid: event.pid, name: event.name })
+      return say({ _tag: "Started", tenancy: tenancyOf(event), name: event.name, pid: event.pid })
     case "NotStarted":
-      return say({ _tag: "NotStarted", name: event.name })
+      return say({ _tag: "NotStarted", tenancy: tenancyOf(event), name: event.name, detail: event.error.message })
     case "Exited": {
       const { name, pid, status, verdict } = event
       return say({ _tag: "Exited", pid, name, status, verdict })
     }
+    case "SpareStarting":
+    case "SpareEnded":
+    case "SpareReady":
+      return say(event)
+    case "SpareLost":
+      return say({ _tag: "SpareLost", spare: event.spare, loss: event.loss })
+    case "EventsLost":
+      return say({ _tag: "EventsLost", count: event.count })
     case "CrashDetected":
       return say({ _tag: "Crash" })
     case "Halted":
@@ -64,14 +78,16 @@ const toDescriptor = Logger.make<unknown, void>(({ logLevel, message }) => {
 
 const application = Effect.gen(function*() {
   const postmaster = yield* Postmaster
+  const all = { ...crew, visits: visits(pathToFileURL(order.guest)) }
   let handles: Array<WorkerHandle> = []
+  let mostSpares = 0
   // One after the other: who is dismissed must have been hired.
   const requests = yield* Queue.unbounded<Request>()
 
   const answer = (request: Request): Effect.Effect<void> => {
     switch (request._tag) {
       case "Register":
-        return postmaster.register(crew[request.kind], { ledger: order.ledger, millis: request.millis }).pipe(
+        return postmaster.register(all[request.kind], { ledger: order.ledger, millis: request.millis }).pipe(
           Effect.match({
             onFailure: ({ reason }) => say({ _tag: "Refused", reason: reason._tag }),
             onSuccess: (handle) => {
@@ -95,14 +111,29 @@ const application = Effect.gen(function*() {
           say({ _tag: "Cleared", workers: workers.length, freeSlots })
         }).pipe(Effect.catch((died) => Effect.sync(() => say({ _tag: "Died", detail: died.message }))))
       case "Count":
-        return Effect.sync(() => say({ _tag: "Counted", counts: count() }))
+        return Effect.map(
+          postmaster.snapshot,
+          ({ spares }) => say({ _tag: "Counted", counts: count(), spares, mostSpares })
+        )
       case "Shutdown":
         return postmaster.shutdown(request.mode)
     }
   }
 
+  // Nobody could hear of those that were begun with the postmaster.
+  for (const { pid, spare } of (yield* postmaster.snapshot).spares) {
+    say({ _tag: "SpareStarting", spare })
+    if (pid !== undefined) say({ _tag: "SpareReady", spare, pid })
+  }
   const events = yield* Effect.forkChild(
     Stream.runForEach(postmaster.events, (event) => Effect.sync(() => onEvent(event))),
+    { startImmediately: true }
+  )
+  yield* Effect.forkChild(
+    Stream.runForEach(postmaster.snapshots, ({ spares }) =>
+      Effect.sync(() => {
+        mostSpares = Math.max(mostSpares, spares.length)
+      })),
     { startImmediately: true }
   )
   process.on("message", (request) => void Queue.offerUnsafe(requests, request as Request))
@@ -122,8 +153,13 @@ const end = await Effect.runPromise(
   Effect.exit(Effect.scoped(application)).pipe(
     Effect.provide(Postmaster.layer()),
     Effect.provide([
-      NodeSpawner.layerWith({ execArgv: ["--max-old-space-size=48"] }),
-      PostmasterConfig.layer({ maxWorkers: order.maxWorkers, stopTimeout: "1 second", killAfter: "1 second" })
+      NodeSpawner.layerWith({ execArgv: ["--max-old-space-size=48"], launcher: order.launcher }),
+      PostmasterConfig.layer({
+        maxWorkers: order.maxWorkers,
+        spares: order.spares,
+        stopTimeout: "1 second",
+        killAfter: "1 second"
+      })
     ]),
     Effect.provide(logger),
     Effect.provideService(References.MinimumLogLevel, "Debug")

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 
 const module = new URL(import.meta.url)
 
@@ -58,13 +59,18 @@ export const crew = {
   floods: define("floods", { restart: "1 second" }),
   deaf: define("deaf", { stopTimeout: "500 millis" }),
   spins: define("spins", { stopTimeout: "500 millis", restart: "1 second" }),
+  spinsForGood: define("spinsForGood", { stopTimeout: "500 millis", restart: "1 second" }),
   begets: define("begets", { restart: "500 millis" }),
   begetsAndReturns: define("begetsAndReturns"),
   begetsAndCrashes: define("begetsAndCrashes", { restart: "500 millis" }),
   missing: define("missing", { restart: "400 millis" })
 }
 
-export type Kind = keyof typeof crew
+/** Made of a module that is changed meanwhile; it leads here. */
+export const visits = (module: URL) =>
+  BackgroundWorker.make("visits", { entry: { module, export: "serves" }, args: Args, restart: "300 millis" })
+
+export type Kind = keyof typeof crew | "visits"
 
 // --- those who mean well ---
 
@@ -119,6 +125,13 @@ export const spins = main(crew.spins, () =>
     }),
     Effect.sleep(10)
   )))
+
+/** Never hears anything any more. Whoever else wants the processor goes first. */
+export const spinsForGood = main(crew.spinsForGood, () =>
+  Effect.sync(() => {
+    Os.setPriority(Os.constants.priority.PRIORITY_LOW)
+    for (;;);
+  }))
 
 /** Starts a child that signs and stays; with `trap`, one that ignores SIGTERM. */
 const beget = (ledger: string, trap: boolean): Effect.Effect<void> =>

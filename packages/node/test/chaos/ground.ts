@@ -28,19 +28,38 @@ const read = (path: string): string | undefined => {
   }
 }
 
-const stat = (pid: number): { readonly state: string; readonly group: number } | undefined => {
+const stat = (pid: number) => {
   const text = read(`/proc/${pid}/stat`)
   if (text === undefined) return undefined
-  const [state, , group] = text.slice(text.lastIndexOf(")") + 2).split(" ")
-  return { state: state!, group: Number(group) }
+  const [state, parent, group] = text.slice(text.lastIndexOf(")") + 2).split(" ")
+  return { state: state!, parent: Number(parent), group: Number(group) }
 }
 
 export const groupOf = (pid: number): number | undefined => stat(pid)?.group
+export const parentOf = (pid: number): number | undefined => stat(pid)?.parent
+export const isStopped = (pid: number): boolean => stat(pid)?.state === "T"
 
-export const describe = (pid: number): string =>
-  `${pid} (${stat(pid)?.state ?? "gone"}, ${
-    (read(`/proc/${pid}/cmdline`) ?? "").replaceAll("\0", " ").replaceAll(/\S*\//g, "").trim().slice(0, 80)
-  })`
+/** How many sockets it has open. What Node calls a pipe to a child is one. */
+export const socketsOf = (pid: number): number => {
+  try {
+    const folder = `/proc/${pid}/fd`
+    return Fs.readdirSync(folder).filter((fd) => Fs.readlinkSync(`${folder}/${fd}`).startsWith("socket:")).length
+  } catch {
+    return 0
+  }
+}
+
+/** Its title, or its command line as long as it has none. */
+const titleOf = (pid: number): string =>
+  (read(`/proc/${pid}/cmdline`) ?? "").replaceAll("\0", " ").replaceAll(/\S*\//g, "").trim()
+
+/** Its title is the first thing a launcher gives itself. */
+export const isLauncher = (pid: number): boolean => titleOf(pid) === "postmaster launcher"
+export const isLauncherToBe = (pid: number): boolean => titleOf(pid).includes("NodeLauncherMain")
+/** Ready or not. */
+export const isSpare = (pid: number): boolean => titleOf(pid) === "bgworker: spare"
+
+export const describe = (pid: number): string => `${pid} (${stat(pid)?.state ?? "gone"}, ${titleOf(pid).slice(0, 80)})`
 
 export const make = (token: string, ledger: string): Ground => {
   const mark = `${tokenName}=${token}`

@@ -40,7 +40,7 @@ if (given.seed === "" || !Number.isSafeInteger(seed) || seed < 0) {
 }
 
 const clear = "\r\u001b[2K"
-const { orphans, rounds, tally, violation } = await run({
+const { orphanages, rounds, tally, violation } = await run({
   seed,
   seconds,
   onRound: (round, ending, elapsed) => {
@@ -53,13 +53,17 @@ if (process.stdout.isTTY) process.stdout.write(clear)
 console.log(`seed ${seed}, ${rounds} rounds`)
 const rows = [...tally].toSorted(([self], [that]) => self < that ? -1 : 1)
 for (const [what, times] of rows) console.log(`${String(times).padStart(6)}  ${what}`)
-if (orphans.length > 0) {
-  const millis = orphans.map((one) => one.toFixed(0)).join(", ")
-  console.log(`all workers were gone so many ms after the application was killed: ${millis}`)
+for (const { guarded, millis, spares, spinning, workers } of orphanages) {
+  const crew = `${workers} workers, ${spinning} of them spinning for good, and ${spares} spares`
+  console.log(
+    `${millis.toFixed(0).padStart(6)} ms after the application was killed ${
+      guarded ? "its launcher had ended" : "all but the spinning had left, of"
+    } ${crew}`
+  )
 }
 if (violation !== undefined) {
   console.error(`violation: ${violation}`)
   console.error(`the same choices again: npm run chaos -- --seed ${seed} --seconds ${seconds}`)
   process.exit(1)
 }
-console.log("no process is left, nothing has leaked, slots add up, every exit was reported")
+console.log("no process is left, nothing has leaked, slots and spares add up, every exit was reported")
