@@ -66,7 +66,8 @@ const plans: Record<string, Plan> = {
         "internal/lastWords",
         "internal/output",
         "internal/preparation",
-        "internal/processGroup"
+        "internal/processGroup",
+        "internal/stamp"
       ],
       [
         "internal/farSide",

@@ -59,6 +59,8 @@ const detach = (stream: unknown): Pipe => {
 
 const fork = (ticket: Ticket, order: Extract<ToLauncher, { readonly _tag: "Fork" }>["order"]): void => {
   let child: ChildProcess.ChildProcess
+  // Ours is that of the time we began; the application may have changed its own.
+  process.umask(order.umask)
   try {
     child = ChildProcess.spawn(order.file, order.args, {
       stdio: ["ignore", "pipe", "pipe", "pipe"],
@@ -89,6 +91,15 @@ const fork = (ticket: Ticket, order: Extract<ToLauncher, { readonly _tag: "Fork"
   for (const pipe of pipes) tell({ _tag: "Forked", ticket, pid }, pipe)
 }
 
+/** A worker may have become somebody whom we may not signal. */
+const signalProcess = (pid: number, signal: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It has been told on its channel.
+  }
+}
+
 const receive = (message: ToLauncher): void => {
   switch (message._tag) {
     case "Fork":
@@ -105,7 +116,7 @@ const receive = (message: ToLauncher): void => {
       const pid = children.get(message.ticket)
       if (pid === undefined) return
       if (message.target === "Group") signalGroup(pid, message.signal)
-      else process.kill(pid, message.signal)
+      else signalProcess(pid, message.signal)
       return
     }
     case "Guard":
@@ -127,7 +138,7 @@ const leave = (): never => {
 }
 
 process.title = "postmaster launcher"
-for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGPIPE"] as const) {
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"] as const) {
   process.on(signal, () => {})
 }
 process.on("message", receive)

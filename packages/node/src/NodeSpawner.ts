@@ -42,6 +42,9 @@ export interface Options {
    * application. Defaults to true. Without one, each birth stops the application
    * for the time of a fork, some 60 ms per GiB it has resident, and a worker
    * that blocks its own event loop outlives an application that is killed.
+   *
+   * The launcher stays who the application was when the layer was built: give up
+   * rights (`process.setuid`) before.
    */
   readonly launcher?: boolean | undefined
 }
@@ -53,7 +56,8 @@ const orderOf = (options: Options): ForkOrder => {
     file: options.execPath ?? process.execPath,
     args: [...inheritedFlags(process.execArgv), ...(options.execArgv ?? []), bootstrap.file],
     env: environment(options.env, bootstrap.env),
-    cwd: cwd === undefined ? process.cwd() : cwd instanceof URL ? fileURLToPath(cwd) : Path.resolve(cwd)
+    cwd: cwd === undefined ? process.cwd() : cwd instanceof URL ? fileURLToPath(cwd) : Path.resolve(cwd),
+    umask: process.umask()
   }
 }
 
@@ -185,6 +189,9 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
  *   SIGTERM, SIGQUIT, SIGHUP and SIGUSR1 come on its channel alone, so one that
  *   spins is deaf to all of them until SIGKILL.
  * - Its child processes are the application's own: they are not ended with it.
+ * - `Worker.terminate` ends JavaScript only: a thread that blocks in a native call
+ *   (`execSync`, say) is reported as `Lost` five seconds after its SIGKILL, and
+ *   lives on until the call returns.
  * - `process.chdir`, `process.title` and `process.umask` are not its to change.
  * - Output written just before `process.exit` may be cut.
  *

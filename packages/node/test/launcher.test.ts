@@ -138,7 +138,7 @@ describe.concurrent("a launcher", () => {
 
 describe("launchers that are killed in the middle of births", () => {
   // Ends when its channel does.
-  const order = { file: "/bin/sh", args: ["-c", "cat <&3"], env: {}, cwd: "/" }
+  const order = { file: "/bin/sh", args: ["-c", "cat <&3"], env: {}, umask: 0o22, cwd: "/" }
   const openFiles = () => Fs.readdirSync("/proc/self/fd").length
 
   const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))

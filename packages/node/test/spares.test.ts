@@ -152,6 +152,31 @@ describe.concurrent("a spare", () => {
   )
 
   test(
+    "is outdated, and nobody dies of it, when a file cannot be looked at any more",
+    Effect.gen(function*() {
+      const { entry, href } = yield* module
+      const spare = yield* made(href)
+      Fs.rmSync(entry)
+      Fs.symlinkSync(entry, entry)
+      assert.deepStrictEqual(yield* spare.lost, { cause: "Outdated", detail: `${entry} has changed` })
+    })
+  )
+
+  test(
+    "is outdated when a file has changed while it was being made",
+    Effect.gen(function*() {
+      const { entry, helper, href } = yield* module
+      // The entry is loaded before it changes what it consists of.
+      Fs.appendFileSync(
+        entry,
+        `import { appendFileSync } from "node:fs"\nappendFileSync(${JSON.stringify(helper)}, "// changed\\n")\n`
+      )
+      const spare = yield* made(href)
+      assert.deepStrictEqual(yield* spare.lost, { cause: "Outdated", detail: `${helper} has changed` })
+    })
+  )
+
+  test(
     "is not taken when a file has changed just now",
     Effect.gen(function*() {
       const { helper, href } = yield* module

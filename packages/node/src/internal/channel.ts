@@ -48,10 +48,11 @@ export type Told = Exclude<ToWorker, { readonly _tag: "Launch" }> | {
 export const ToPostmaster = /* @__PURE__ */ Schema.TaggedUnion({
   /** The signal handlers stand: from here on signals of the operating system are heard. */
   Listening: {},
-  /** A spare has imported what it could; `files` are those that it is made of and that may change on disk. */
+  /** A spare has imported what it could; `files` are those that it is made of and that may change on disk, with
+   * their stamps of before they were loaded. */
   Prepared: {
     failed: /* @__PURE__ */ Schema.Array(Schema.String),
-    files: /* @__PURE__ */ Schema.Array(Schema.String)
+    files: /* @__PURE__ */ Schema.Record(Schema.String, Schema.String)
   },
   Report: { report: ChildReport },
   /** The worker's own verdict, written just before it leaves. */

@@ -19,6 +19,7 @@ export interface ForkOrder {
   readonly args: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
+  readonly umask: number
 }
 
 /** How the operating system told the end. All of it is missing if nobody was there to be told. */

@@ -56,6 +56,9 @@ const makeChannel = (port: MessagePort): Duplex => {
   return channel
 }
 
+/** How long a thread that was told to end may take. */
+const endPatienceMillis = 5_000
+
 const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
 /** Bears a thread, which is at home in this process from the beginning. */
@@ -85,15 +88,19 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
     worker.on("error", (cause) => {
       lost ??= words(cause)
     })
-    worker.on("exit", (code) => {
+    const finish = (gone: Gone): void => {
+      if (over) return
       over = true
+      listener?.(gone)
+    }
+    worker.on("exit", (code) => {
       // What it said last may still lie in the port.
       for (let said = receiveMessageOnPort(port); said !== undefined; said = receiveMessageOnPort(port)) {
         if (said.message instanceof Uint8Array && !channel.destroyed) channel.push(said.message)
       }
       if (!channel.destroyed) channel.push(null)
       port.close()
-      listener?.(
+      finish(
         killed
           ? { code: null, signal: "SIGKILL" }
           : { code, signal: null, ...(lost === undefined ? undefined : { lost }) }
@@ -109,6 +116,12 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
         if (over || signal !== "SIGKILL") return
         killed = true
         void worker.terminate()
+        // What blocks outside of JavaScript cannot be ended from here. Nobody waits for it for ever.
+        setTimeout(() => {
+          worker.unref()
+          if (!over && !channel.destroyed) channel.push(null)
+          finish({ code: null, signal: null, lost: "blocks outside of JavaScript and cannot be ended" })
+        }, endPatienceMillis).unref()
       },
       onGone: (to) => {
         listener = to

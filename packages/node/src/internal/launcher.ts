@@ -30,6 +30,8 @@ const program = fileURLToPath(new URL(`../NodeLauncherMain${Path.extname(import.
 /** One that lives shorter than this is not replaced at once. */
 const healthyMillis = 1_000
 
+const maxPauseMillis = 30_000
+
 /** How often a launcher is looked at, and how often in a row it may owe an answer. Then it hangs, and is replaced. */
 const lookMillis = 1_000
 const maxOwed = 10
@@ -68,7 +70,7 @@ const environment = (): NodeJS.ProcessEnv => {
 
 /** Who we are to the operating system. A launcher stays what we were when it began. */
 const identity = (): string =>
-  `${process.geteuid?.()}:${process.getegid?.()}:${process.getuid?.()}:${process.getgid?.()}`
+  [process.geteuid?.(), process.getegid?.(), process.getuid?.(), process.getgid?.(), process.getgroups?.()].join()
 
 /**
  * Starts a launcher and keeps one for as long as the scope lives. Closing the
@@ -85,9 +87,12 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
   let lastTicket = 0
   let closing = false
   let retry: NodeJS.Timeout | undefined
+  /** Launchers in a row that were lost as soon as they were started. */
+  let failures = 0
 
   const tell = (message: ToLauncher): void => {
-    launcher?.send(message, () => {})
+    // One that could not be started has no channel, and says so by its error.
+    if (launcher?.connected === true) launcher.send(message, () => {})
   }
 
   /** The application lives on for its workers, not for the launcher. */
@@ -120,22 +125,23 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
         const one = living.get(message.ticket)
         living.delete(message.ticket)
         one?.gone({ code: message.code, signal: message.signal })
+        retire()
         return hold()
       }
     }
+  }
+
+  /** An application that has given up rights must not keep somebody who has them, once nobody needs it. */
+  const retire = (): void => {
+    if (pending.size > 0 || living.size > 0 || launcherIdentity === identity()) return
+    if (launcher?.connected === true) launcher.disconnect()
   }
 
   const start = (): void => {
     retry = undefined
     if (closing) return
     const startedAt = performance.now()
-    const child = ChildProcess.spawn(process.execPath, [program], {
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
-      detached: true,
-      env: environment()
-    })
-    launcher = child
-    launcherIdentity = identity()
+    let child: ChildProcess.ChildProcess | undefined
     let over = false
     const lost = (how: string): void => {
       if (over) return
@@ -143,15 +149,33 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       if (launcher === child) launcher = undefined
       abandon()
       if (closing) return
+      const healthy = performance.now() - startedAt >= healthyMillis
+      failures = healthy ? 0 : failures + 1
+      const pause = healthy ? 0 : Math.min(maxPauseMillis, healthyMillis * 2 ** (failures - 1))
       log(
         Effect.logWarning(
-          `launcher process (PID ${child.pid ?? "none"}) ${how}; ${wards.size} workers go on without it`
+          `launcher process (PID ${child?.pid ?? "none"}) ${how}; ${wards.size} workers go on without it` +
+            (healthy ? "" : `; next start in ${pause} ms`)
         )
       )
-      if (performance.now() - startedAt >= healthyMillis) return start()
-      retry = setTimeout(start, healthyMillis)
-      retry.unref()
+      if (healthy) return start()
+      retry = setTimeout(start, pause).unref()
     }
+    try {
+      child = ChildProcess.spawn(process.execPath, [program], {
+        stdio: ["ignore", "ignore", "inherit", "ipc"],
+        detached: true,
+        env: environment()
+      })
+    } catch (cause) {
+      return lost(`could not be started: ${String(cause)}`)
+    }
+    listenTo(child, lost)
+  }
+
+  const listenTo = (child: ChildProcess.ChildProcess, lost: (how: string) => void): void => {
+    launcher = child
+    launcherIdentity = identity()
     child.on("error", (cause) => lost(`was lost: ${cause.message}`))
     child.on("exit", (code, signal) => {
       const how = signal === null ? `left with exit code ${code}` : `was ended by ${signal}`
@@ -282,10 +306,15 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
         clearInterval(watchdog)
         clearTimeout(retry)
         const child = launcher
-        if (child === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
-        const patience = setTimeout(() => child.kill("SIGKILL"), leaveMillis)
+        if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) {
+          return resume(Effect.void)
+        }
+        const timers = [
+          setTimeout(() => child.kill("SIGKILL"), leaveMillis),
+          setTimeout(() => resume(Effect.void), 2 * leaveMillis)
+        ]
         child.once("exit", () => {
-          clearTimeout(patience)
+          timers.forEach(clearTimeout)
           resume(Effect.void)
         })
         child.ref()
@@ -294,11 +323,11 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
   )
 
   const fork: Fork = (order, adopt) =>
-    Effect.suspend(() =>
-      launcher?.connected === true && launcherIdentity === identity()
-        ? forkThere(order, adopt)
-        : forkGuarded(order, adopt)
-    )
+    Effect.suspend(() => {
+      if (launcher?.connected === true && launcherIdentity === identity()) return forkThere(order, adopt)
+      retire()
+      return forkGuarded(order, adopt)
+    })
   return fork
 })
 

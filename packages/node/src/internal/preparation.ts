@@ -11,6 +11,7 @@ import * as Module from "node:module"
 import { sep } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ToPostmaster } from "./channel.ts"
+import { stamp } from "./stamp.ts"
 
 type Prepared = Extract<ToPostmaster, { readonly _tag: "Prepared" }>
 
@@ -24,11 +25,13 @@ export const prepare = (
   modules: ReadonlyArray<string>,
   importModule: (href: string) => Promise<unknown>
 ): Promise<Prepared> => {
-  const files = new Set<string>()
+  const files: Record<string, string> = {}
   const hooks = Module.registerHooks({
     resolve: (specifier, context, next) => {
       const resolved = next(specifier, context)
-      if (resolved.url.startsWith("file:")) files.add(fileURLToPath(resolved.url))
+      const file = resolved.url.startsWith("file:") ? fileURLToPath(resolved.url) : undefined
+      // Before it is loaded: whatever changes from now on is noticed.
+      if (file !== undefined && mayChange(file)) files[file] ??= stamp(file)
       return resolved
     }
   })
@@ -44,7 +47,7 @@ export const prepare = (
     hooks.deregister()
     // Node loads what strips types when it first strips something, which a launch need not wait for.
     if (modules.some(isTypeScript)) warmStripper()
-    return { _tag: "Prepared", failed, files: [...files].filter(mayChange) }
+    return { _tag: "Prepared", failed, files }
   })
 }
 

@@ -11,7 +11,7 @@ import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import type { Launch, Spare } from "@effect-postmaster/core/Spawner"
 import * as Effect from "effect/Effect"
-import * as Fs from "node:fs"
+import { stamp } from "./stamp.ts"
 import type { Prepared, WorkerProcess } from "./workerProcess.ts"
 
 /** A spare of this spawner. */
@@ -29,12 +29,6 @@ export const isSpareProcess = (spare: Spare | undefined): spare is SpareProcess 
 /** How often the files that a spare is made of are looked at. A launch looks, too. */
 const lookMillis = 1_000
 
-/** What tells two states of a file apart; `undefined` for a file that is not there. */
-const stamp = (file: string): string | undefined => {
-  const stats = Fs.statSync(file, { throwIfNoEntry: false, bigint: true })
-  return stats === undefined ? undefined : `${stats.ino}:${stats.size}:${stats.mtimeNs}`
-}
-
 /** A spare that says that it is ready. `surroundings` is whatever else must be the same for it to fit. */
 export const makeSpare = (
   worker: WorkerProcess,
@@ -42,14 +36,16 @@ export const makeSpare = (
   { failed, files }: Prepared,
   surroundings: string
 ): SpareProcess => {
-  const stamps = new Map(files.map((file) => [file, stamp(file)]))
-  const changed = (): string | undefined => files.find((file) => stamp(file) !== stamps.get(file))
+  const stamps = Object.entries(files)
+  const changed = (): string | undefined => stamps.find(([file, before]) => stamp(file) !== before)?.[0]
   let taken = false
 
   const outdated: Effect.Effect<SpareLoss> = Effect.callback((resume) => {
     const timer = setInterval(() => {
       const file = changed()
-      if (file !== undefined) resume(Effect.succeed({ cause: "Outdated", detail: `${file} has changed` }))
+      if (file === undefined) return
+      clearInterval(timer)
+      resume(Effect.succeed({ cause: "Outdated", detail: `${file} has changed` }))
     }, lookMillis).unref()
     return Effect.sync(() => clearInterval(timer))
   })
@@ -66,7 +62,8 @@ export const makeSpare = (
     isTaken: () => taken,
     take: ({ registration }, now) => {
       // A module that could not be imported once cannot be imported in that process any more.
-      taken = !taken && !worker.isGone() && now === surroundings && !failed.includes(registration.entry.module) &&
+      if (taken) return false
+      taken = !worker.isGone() && now === surroundings && !failed.includes(registration.entry.module) &&
         changed() === undefined
       return taken
     }

@@ -72,7 +72,14 @@ const launchFrame = Effect.fnUntraced(function*(launch: Launch): Effect.fn.Retur
 
 /** Whatever a worker is made from that may change while an application runs. */
 const surroundings = (): string =>
-  JSON.stringify([process.env, process.cwd(), process.geteuid?.(), process.getegid?.()])
+  JSON.stringify([
+    process.env,
+    process.cwd(),
+    process.umask(),
+    process.geteuid?.(),
+    process.getegid?.(),
+    process.getgroups?.()
+  ])
 
 interface Born {
   readonly pid: Pid
