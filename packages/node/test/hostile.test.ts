@@ -177,7 +177,12 @@ describe("a birth fails", () => {
   const cases: ReadonlyArray<readonly [string, Parameters<typeof lived>, string, RegExp]> = [
     ["without a program", [launch("main"), { execPath: "/nowhere/node" }], "ProcessNotStarted", /ENOENT/],
     ["without permission", [launch("main"), { execPath: "/" }], "ProcessNotStarted", /EACCES/],
-    ["without its directory", [launch("main"), { cwd: "/nowhere" }], "ProcessNotStarted", /working directory \/nowhere does not exist/],
+    [
+      "without its directory",
+      [launch("main"), { cwd: "/nowhere" }],
+      "ProcessNotStarted",
+      /working directory \/nowhere does not exist/
+    ],
     [
       "with too long an environment",
       [launch("main"), { env: { LONG: "x".repeat(5_000_000) } }],

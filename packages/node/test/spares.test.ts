@@ -9,6 +9,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -136,6 +137,21 @@ describe.concurrent("a spare", () => {
       assert.notStrictEqual(cold.pid, spare.pid)
       const warm = yield* spawned(launch("returns"), spare)
       assert.strictEqual(warm.pid, spare.pid)
+    })
+  )
+
+  test(
+    "that could not import a module is made, even if that cannot be logged",
+    Effect.gen(function*() {
+      const full = Logger.make<unknown, void>(() => {
+        throw new Error("no space left")
+      })
+      const spare = yield* made("data:text/javascript,throw new Error('not yet')").pipe(
+        Effect.provide(Logger.layer([full])),
+        Effect.provideService(References.MinimumLogLevel, "Warn")
+      )
+      const child = yield* spawned(launch("returns"), spare)
+      assert.strictEqual(child.pid, spare.pid)
     })
   )
 

@@ -176,9 +176,10 @@ const bearSpare = Effect.fnUntraced(function*(
     )
   )
   for (const module of prepared.failed) {
-    yield* Effect.logWarning(
+    // A logger that throws costs its line and nothing else.
+    yield* Effect.ignoreCause(Effect.logWarning(
       `a spare (PID ${pid}) could not import ${module}; launches of it start cold, and "spare: false" spares it the try`
-    )
+    ))
   }
   made = makeSpare(worker, pid, prepared, before)
   return made

@@ -115,7 +115,7 @@ export const nothingIsUncaused = (reports: ReadonlyArray<Report>, { killed, laun
       }
       case "SpareLost": {
         const { cause, detail } = report.loss
-        if (cause === "Outdated" || detail.includes("SIGKILL") || detail.includes("was not ready after")) break
+        if (cause === "Outdated" || detail.includes("SIGKILL") || detail.includes("had not imported")) break
         if (launcherHurt && (detail.includes("its launcher process was lost") || detail.includes(untold))) break
         throw new Violation(`spare ${report.spare} was lost: ${detail}`)
       }
