@@ -1136,7 +1136,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody hears of a failed birth of a spare",
-      "      if (Exit.isFailure(exit)) lose({ cause: \"Died\", detail: Cause.pretty(exit.cause) })\n",
+      "      if (Exit.isFailure(exit)) lose({ cause: \"Died\", detail: whyUnborn(exit.cause) })\n",
       ""
     ],
     [
