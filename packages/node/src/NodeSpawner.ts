@@ -2,9 +2,10 @@
  * Decides how workers are born as processes of the operating system, or as
  * threads of this one: with which program, flags and environment.
  *
- * A worker leads a process group of its own, speaks with the postmaster on file
- * descriptor 3, and its output becomes entries of the application's log. What
- * one life is worth is decided in `internal/workerProcess.ts`.
+ * A process leads a group of its own and speaks with the postmaster on file
+ * descriptor 3, a thread on a message port; the output of either becomes entries
+ * of the application's log. What all have in common is decided in
+ * `internal/spawning.ts`, what one life is worth in `internal/workerProcess.ts`.
  *
  * @since 0.1.0
  */
@@ -108,7 +109,8 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
  *   output and at `Warn` from standard error, annotated with `worker`, `slot`,
  *   `generation` and `pid`. A worker that writes faster than lines are logged
  *   has to wait.
- * - When the application dies, its workers see their channel end and follow.
+ * - When the application dies, its workers see their channel end and follow, and
+ *   the launcher ends those that cannot look.
  *
  * @see {@link layerWith} for other flags, environment or working directory
  * @category layers
@@ -123,7 +125,7 @@ export const layer: Layer.Layer<Spawner> = layerWith({})
  * @since 0.1.0
  */
 export interface ThreadOptions {
-  /** Flags of Node that a thread can have of its own, such as `--conditions=…`. They come after those it inherits. */
+  /** Flags of Node that a thread can have of its own, such as `--conditions=…`, in place of those it would inherit. */
   readonly execArgv?: ReadonlyArray<string> | undefined
   /** Environment variables to add, or with `undefined` to take away. The others are the application's. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined

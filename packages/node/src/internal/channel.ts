@@ -1,6 +1,6 @@
 /**
- * Decides what the postmaster and a worker process say to each other on file
- * descriptor 3: the messages of both directions, their framing, and the order a
+ * Decides what the postmaster and a worker say to each other, on file descriptor
+ * 3 of a process or the message port of a thread: the messages of both directions, their framing, and the order a
  * worker must keep.
  *
  * A frame is its length as an unsigned 32-bit little-endian number, then that
@@ -48,8 +48,10 @@ export type Told = Exclude<ToWorker, { readonly _tag: "Launch" }> | {
 export const ToPostmaster = /* @__PURE__ */ Schema.TaggedUnion({
   /** The signal handlers stand: from here on signals of the operating system are heard. */
   Listening: {},
-  /** A spare has imported what it could; `files` are those that it is made of and that may change on disk, with
-   * their stamps of before they were loaded. */
+  /**
+   * A spare has imported what it could. `files` are those that it is made of and
+   * that may change on disk, with their stamps of before they were loaded.
+   */
   Prepared: {
     failed: /* @__PURE__ */ Schema.Array(Schema.String),
     files: /* @__PURE__ */ Schema.Record(Schema.String, Schema.String)

@@ -1,6 +1,6 @@
 /**
- * Decides how a worker lives on its far side, whatever carries it: which loads
- * the entry, runs its `main` and leaves with a verdict.
+ * Decides how a worker lives, whatever carries it: it loads the entry, runs its
+ * `main` and leaves with a verdict.
  *
  * | what happens | what the worker does (PostgreSQL: `BackgroundWorkerMain`) |
  * | --- | --- |
