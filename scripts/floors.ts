@@ -67,7 +67,8 @@ const plans: Record<string, Plan> = {
         "internal/output",
         "internal/preparation",
         "internal/processGroup",
-        "internal/stamp"
+        "internal/stamp",
+        "internal/startGroup"
       ],
       [
         "internal/farSide",

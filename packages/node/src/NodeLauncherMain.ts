@@ -16,9 +16,9 @@
  *
  * @since 0.1.0
  */
-import * as ChildProcess from "node:child_process"
 import type { FromLauncher, Ticket, ToLauncher } from "./internal/launcherProtocol.ts"
-import { signalGroup, startTimeOf } from "./internal/processGroup.ts"
+import { signal, signalGroup, startTimeOf } from "./internal/processGroup.ts"
+import { type ForkOrder, startGroup } from "./internal/startGroup.ts"
 
 /** Whose groups end with the application: children, and what other parents have left to be guarded. */
 const children = new Map<number, number>()
@@ -57,31 +57,18 @@ const detach = (stream: unknown): Pipe => {
   return pipe
 }
 
-const fork = (ticket: Ticket, order: Extract<ToLauncher, { readonly _tag: "Fork" }>["order"]): void => {
-  let child: ChildProcess.ChildProcess
+const fork = (ticket: Ticket, order: ForkOrder): void => {
   // Ours is that of the time we began; the application may have changed its own.
   process.umask(order.umask)
-  try {
-    child = ChildProcess.spawn(order.file, order.args, {
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-      detached: true,
-      env: order.env,
-      cwd: order.cwd
-    })
-  } catch (cause) {
-    return tell({ _tag: "NotForked", ticket, detail: cause instanceof Error ? cause.message : String(cause) })
-  }
-  child.on("error", (cause) => {
-    if (child.pid === undefined) tell({ _tag: "NotForked", ticket, detail: cause.message })
-  })
+  const child = startGroup(order, (detail) => tell({ _tag: "NotForked", ticket, detail }))
+  if (child?.pid === undefined) return
   const { pid } = child
-  if (pid === undefined) return
   children.set(ticket, pid)
-  child.on("exit", (code, signal) => {
+  child.on("exit", (code, name) => {
     // In this very turn the number is still the group's, if anybody is left in it.
     signalGroup(pid, "SIGKILL")
     children.delete(ticket)
-    tell({ _tag: "Gone", ticket, code, signal })
+    tell({ _tag: "Gone", ticket, code, signal: name })
   })
   const pipes = [child.stdout, child.stderr, child.stdio[3]].map(detach)
   inTransit.set(ticket, pipes)
@@ -91,13 +78,8 @@ const fork = (ticket: Ticket, order: Extract<ToLauncher, { readonly _tag: "Fork"
   for (const pipe of pipes) tell({ _tag: "Forked", ticket, pid }, pipe)
 }
 
-/** A worker may have become somebody whom we may not signal. */
-const signalProcess = (pid: number, signal: NodeJS.Signals): void => {
-  try {
-    process.kill(pid, signal)
-  } catch {
-    // It has been told on its channel.
-  }
+const guard = (pid: number): void => {
+  wards.set(pid, startTimeOf(pid))
 }
 
 const receive = (message: ToLauncher): void => {
@@ -114,14 +96,11 @@ const receive = (message: ToLauncher): void => {
     }
     case "Kill": {
       const pid = children.get(message.ticket)
-      if (pid === undefined) return
-      if (message.target === "Group") signalGroup(pid, message.signal)
-      else signalProcess(pid, message.signal)
+      if (pid !== undefined) signal(pid, message.signal, message.target)
       return
     }
     case "Guard":
-      wards.set(message.pid, startTimeOf(message.pid))
-      return
+      return guard(message.pid)
     case "Forget":
       wards.delete(message.pid)
       return
@@ -138,8 +117,11 @@ const leave = (): never => {
 }
 
 process.title = "postmaster launcher"
-for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"] as const) {
-  process.on(signal, () => {})
+for (const name of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"] as const) {
+  process.on(name, () => {})
 }
+for (const pid of process.argv.slice(2)) guard(Number(pid))
 process.on("message", receive)
 process.on("disconnect", leave)
+// The end may have come while this file was loaded, when nobody heard of it.
+if (!process.connected) leave()

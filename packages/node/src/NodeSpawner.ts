@@ -17,11 +17,12 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ResourceLimits } from "node:worker_threads"
 import { bootstrap, threadBootstrap } from "./internal/bootstrap.ts"
-import { forkHere, type ForkOrder } from "./internal/fork.ts"
+import { forkHere } from "./internal/fork.ts"
 import { forkThread, type ThreadOrder } from "./internal/forkThread.ts"
 import * as Launcher from "./internal/launcher.ts"
 import { inheritedFlags } from "./internal/nodeFlags.ts"
 import { environment, make } from "./internal/spawning.ts"
+import type { ForkOrder } from "./internal/startGroup.ts"
 
 /**
  * What may be different for workers.

@@ -8,19 +8,10 @@
 import type { Pid } from "@effect-postmaster/core/Identity"
 import type { SignalTarget } from "@effect-postmaster/core/WorkerSignal"
 import * as Effect from "effect/Effect"
-import * as ChildProcess from "node:child_process"
 import type { Socket } from "node:net"
 import type { Duplex, Readable } from "node:stream"
 import { isEmpty, signalGroup } from "./processGroup.ts"
-
-/** A program and its surroundings. */
-export interface ForkOrder {
-  readonly file: string
-  readonly args: ReadonlyArray<string>
-  readonly env: Readonly<Record<string, string>>
-  readonly cwd: string
-  readonly umask: number
-}
+import { type ForkOrder, startGroup } from "./startGroup.ts"
 
 /** How the operating system told the end. All of it is missing if nobody was there to be told. */
 export interface Gone {
@@ -50,26 +41,12 @@ export interface Forked {
  */
 export type Fork = <A>(order: ForkOrder, adopt: (forked: Forked) => A) => Effect.Effect<A, string>
 
-const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
-
 /** Bears in this process, which is held for as long as the kernel takes to copy its page tables. */
 export const forkHere: Fork = (order, adopt) =>
   Effect.callback((resume) => {
-    let child: ChildProcess.ChildProcess
-    try {
-      child = ChildProcess.spawn(order.file, order.args, {
-        stdio: ["ignore", "pipe", "pipe", "pipe"],
-        detached: true,
-        env: order.env,
-        cwd: order.cwd
-      })
-    } catch (cause) {
-      return resume(Effect.fail(words(cause)))
-    }
-    // Stays for good: a refused signal is an error event too, and nobody's end.
-    child.on("error", (cause) => resume(Effect.fail(words(cause))))
+    const child = startGroup(order, (detail) => resume(Effect.fail(detail)))
+    if (child?.pid === undefined) return
     const { pid, stderr, stdio, stdout } = child
-    if (pid === undefined) return
     let gone = false
     let listener: ((gone: Gone) => void) | undefined
     child.on("exit", (code, signal) => {

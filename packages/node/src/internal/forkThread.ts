@@ -18,6 +18,7 @@ import {
   Worker
 } from "node:worker_threads"
 import type { Forked, Gone } from "./fork.ts"
+import { words } from "./startGroup.ts"
 
 /** A program for a thread, and its surroundings. */
 export interface ThreadOrder {
@@ -58,8 +59,6 @@ const makeChannel = (port: MessagePort): Duplex => {
 
 /** How long a thread that was told to end may take. */
 const endPatienceMillis = 5_000
-
-const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
 /** Bears a thread, which is at home in this process from the beginning. */
 export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A): Effect.Effect<A, string> =>

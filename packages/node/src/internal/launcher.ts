@@ -20,9 +20,10 @@ import * as ChildProcess from "node:child_process"
 import { Socket } from "node:net"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import { type Fork, type Forked, forkHere, type ForkOrder, type Gone } from "./fork.ts"
+import { type Fork, type Forked, forkHere, type Gone } from "./fork.ts"
 import type { FromLauncher, Ticket, ToLauncher } from "./launcherProtocol.ts"
-import { isEmpty, signalGroup } from "./processGroup.ts"
+import * as ProcessGroup from "./processGroup.ts"
+import type { ForkOrder } from "./startGroup.ts"
 
 /** The program lies beside the modules that applications import, and has their extension. */
 const program = fileURLToPath(new URL(`../NodeLauncherMain${Path.extname(import.meta.filename)}`, import.meta.url))
@@ -162,7 +163,8 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       retry = setTimeout(start, pause).unref()
     }
     try {
-      child = ChildProcess.spawn(process.execPath, [program], {
+      // Wards are named on the command line: we may be gone before it listens to us.
+      child = ChildProcess.spawn(process.execPath, [program, ...Array.from(wards, String)], {
         stdio: ["ignore", "ignore", "inherit", "ipc"],
         detached: true,
         env: environment()
@@ -185,7 +187,6 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
     })
     child.on("message", (message, pipe) => receive(message as FromLauncher, pipe as Pipe | undefined))
     child.unref()
-    for (const pid of wards) tell({ _tag: "Guard", pid })
     hold()
   }
 
@@ -199,9 +200,9 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
     for (const one of living.values()) {
       guard(one.pid)
       // The launcher may not have come to it.
-      if (one.killed && !one.channel.closed) signalGroup(one.pid, "SIGKILL")
+      if (one.killed && !one.channel.closed) ProcessGroup.signalGroup(one.pid, "SIGKILL")
       const gone = (): void => {
-        signalGroup(one.pid, "SIGKILL")
+        ProcessGroup.signalGroup(one.pid, "SIGKILL")
         forget(one.pid)
         one.gone({ code: null, signal: null })
       }
@@ -252,7 +253,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       stdout,
       stderr,
       channel,
-      isEmpty: () => isEmpty(pid),
+      isEmpty: () => ProcessGroup.isEmpty(pid),
       kill: (signal, target) => {
         if (over) return
         if (living.has(ticket)) {
@@ -260,7 +261,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
           return tell({ _tag: "Kill", ticket, signal, target })
         }
         // Nobody's child any more. With its channel open it is alive, and its number its own.
-        if (!channel.closed) signalOne(pid, signal, target)
+        if (!channel.closed) ProcessGroup.signal(pid, signal, target)
       },
       onGone: (to) => {
         listener = to
@@ -330,12 +331,3 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
     })
   return fork
 })
-
-const signalOne = (pid: number, signal: NodeJS.Signals, target: "Process" | "Group"): void => {
-  if (target === "Group") return void signalGroup(pid, signal)
-  try {
-    process.kill(pid, signal)
-  } catch {
-    // It has just gone: the end of its channel is on its way.
-  }
-}

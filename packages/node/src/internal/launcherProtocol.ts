@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import type { SignalTarget } from "@effect-postmaster/core/WorkerSignal"
-import type { ForkOrder } from "./fork.ts"
+import type { ForkOrder } from "./startGroup.ts"
 
 /** Names one birth and the life that follows. */
 export type Ticket = number

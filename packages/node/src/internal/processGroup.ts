@@ -1,5 +1,5 @@
 /**
- * Decides what it takes to end a process group, and when it counts as empty.
+ * Decides what it takes to signal and end a process group, and when it counts as empty.
  *
  * A worker leads its own group, and the group's number is the worker's process
  * id. The operating system gives that number to nobody else while anyone is in
@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import type { SignalTarget } from "@effect-postmaster/core/WorkerSignal"
 import { Fs } from "./fs.ts"
 
 /** Sends a signal to the whole group and returns `false` if nobody is in it. Any other refusal changes nothing. */
@@ -16,6 +17,16 @@ export const signalGroup = (pid: number, signal: NodeJS.Signals | 0): boolean =>
     return process.kill(-pid, signal)
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== "ESRCH"
+  }
+}
+
+/** Sends a signal to a process, or to its whole group. A refusal changes nothing: who was told has other ears, or is gone. */
+export const signal = (pid: number, name: NodeJS.Signals, target: SignalTarget): void => {
+  if (target === "Group") return void signalGroup(pid, name)
+  try {
+    process.kill(pid, name)
+  } catch {
+    // It has just gone, or become somebody whom we may not signal.
   }
 }
 
