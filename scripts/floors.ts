@@ -32,8 +32,8 @@ const deep = {
 const plans: Record<string, Plan> = {
   core: {
     floors: [
-      ["Identity", "WorkerSignal", "Phase", "RegistrationError", "SpawnError", "SpareLoss", "internal/lineLogger"],
-      ["ExitStatus", "Restart", "Registration", "WorkerStatus", "HandleError", "Snapshot", "WorkerContext"],
+      ["Identity", "WorkerSignal", "Phase", "RegistrationError", "SpawnError", "SpareLoss", "FramePort", "internal/lineLogger"],
+      ["ExitStatus", "Restart", "Registration", "WorkerStatus", "HandleError", "Snapshot", "WorkerContext", "internal/workerPort"],
       ["BackgroundWorker", "PostmasterConfig", "PostmasterEvent", "Spawner", "WorkerHandle", "WorkerLife"],
       [
         "internal/heap",

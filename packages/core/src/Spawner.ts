@@ -13,6 +13,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ExitStatus } from "./ExitStatus.ts"
+import type { FramePort } from "./FramePort.ts"
 import { type Pid, SlotRef } from "./Identity.ts"
 import { Registration } from "./Registration.ts"
 import type { SpareLoss } from "./SpareLoss.ts"
@@ -70,6 +71,10 @@ export interface Child {
   readonly signal: (signal: WorkerSignal, target: SignalTarget) => Effect.Effect<void>
   /** How it ended. Resolves exactly once and never fails. */
   readonly exit: Effect.Effect<ExitStatus>
+  /** The line to the worker, from its birth on. What it had sent is heard before `exit` resolves. */
+  readonly port: FramePort
+  /** Ends a child that has broken the protocol on its port; `exit` is `Lost` then and tells the detail. Returns at once. */
+  readonly reject: (detail: string) => void
 }
 
 /**

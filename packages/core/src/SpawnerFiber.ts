@@ -4,18 +4,17 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { exited, type ExitStatus, fromExit, signaled } from "./ExitStatus.ts"
-import type { Pid, WorkerName } from "./Identity.ts"
+import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
+import * as FramePort from "./FramePort.ts"
+import type { Pid } from "./Identity.ts"
 import { type Child, type ChildReport, type Launch, Spawner } from "./Spawner.ts"
-import { WorkerContext } from "./WorkerContext.ts"
+import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerRuntime from "./WorkerRuntime.ts"
 import type { WorkerSignal } from "./WorkerSignal.ts"
 
@@ -68,9 +67,8 @@ const spawn = Effect.fnUntraced(function*(
   pid: Pid,
   importModule: ImportModule
 ): Effect.fn.Return<Child, never, Scope.Scope> {
-  const reloads = yield* Queue.sliding<void>(1)
-  const latch = Latch.makeUnsafe()
   const exit = Deferred.makeUnsafe<ExitStatus>()
+  const [port, theirs] = FramePort.pair()
 
   // The first word on the end counts; nothing is reported after it.
   const end = (status: ExitStatus): boolean => Deferred.doneUnsafe(exit, Exit.succeed(status))
@@ -80,19 +78,12 @@ const spawn = Effect.fnUntraced(function*(
     said.add(word)
     report(word)
   }
-  const context = WorkerContext.of({
-    // Whoever is launched has passed the sanity check.
-    name: launch.registration.name as WorkerName,
-    ref: launch.ref,
-    ready: Effect.sync(() => say("Ready")),
-    latch: { wait: latch.await, set: latch.open, reset: latch.close },
-    reloads: Stream.fromQueue(reloads),
-    // This fiber does not outlive its postmaster.
-    postmasterDeath: Effect.never
-  })
+  // Its postmaster's death is its own: nobody has to tell it.
+  const surroundings = WorkerLife.surround(launch, { report: say, port: () => theirs })
 
   const fiber = yield* WorkerRuntime.run(launch, { importModule, report: say }).pipe(
-    Effect.provideService(WorkerContext, context),
+    // The application's own services stay, a logger say; the worker's come on top.
+    Effect.updateContext((context: Context.Context<never>) => Context.merge(context, surroundings.context)),
     // A birth is reported before anything the worker does. Nobody waits for a fiber that ignores interruption, so it
     // is not the scope's; the scope's end is its end all the same.
     Effect.forkDetach
@@ -116,17 +107,19 @@ const spawn = Effect.fnUntraced(function*(
         end(signaled("SIGKILL", { ordered: true }))
         return fiber.interruptUnsafe()
       case "SIGHUP":
-        Queue.offerUnsafe(reloads, undefined)
-        return
       case "SIGUSR1":
-        latch.openUnsafe()
-        return
+        return surroundings.signal(signal)
     }
   }
 
   return {
     pid,
     signal: (name) => Effect.sync(() => signal(name)),
-    exit: Deferred.await(exit)
+    exit: Deferred.await(exit),
+    port,
+    reject: (detail) => {
+      end(lost(detail))
+      fiber.interruptUnsafe()
+    }
   }
 })

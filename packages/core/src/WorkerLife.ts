@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,11 +18,13 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type ExitStatus, fromExit } from "./ExitStatus.ts"
+import * as FramePort from "./FramePort.ts"
 import type { SlotRef, WorkerName } from "./Identity.ts"
 import { type LineLevel, lineLogger } from "./internal/lineLogger.ts"
 import type { Registration } from "./Registration.ts"
 import type { ChildReport } from "./Spawner.ts"
 import { WorkerContext } from "./WorkerContext.ts"
+import { WorkerPort } from "./internal/workerPort.ts"
 
 /**
  * What a life is told of its launch. All of it is the same in its JSON form.
@@ -45,6 +48,8 @@ export interface WorkerHost {
   readonly report: (report: ChildReport) => void
   /** One entry of the worker's log, as one line. */
   readonly log: (line: string, level: LineLevel) => void
+  /** The worker's end of the line to its postmaster. Opened when it is first asked for; always the same. */
+  readonly port: () => FramePort.FramePort
   /** The end, told once and last. */
   readonly leave: (status: ExitStatus) => void
 }
@@ -95,6 +100,52 @@ export const run = <R>(
 }
 
 /**
+ * What a running program is given, and how its host reaches it there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Surroundings {
+  readonly context: Context.Context<WorkerContext>
+  readonly signal: (signal: "SIGHUP" | "SIGUSR1") => void
+  readonly orphan: () => void
+}
+
+/**
+ * Makes what a launched worker's program is given.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const surround = (
+  { ref, registration }: LifeOrder,
+  { port, report }: Pick<WorkerHost, "port" | "report">
+): Surroundings => {
+  const latch = Latch.makeUnsafe()
+  const reloads = Effect.runSync(Queue.sliding<void>(1))
+  const postmasterDeath = Deferred.makeUnsafe<void>()
+  const context = WorkerContext.of({
+    // Whoever is launched has passed the sanity check.
+    name: registration.name as WorkerName,
+    ref,
+    ready: Effect.sync(() => report("Ready")),
+    latch: { wait: latch.await, set: latch.open, reset: latch.close },
+    reloads: Stream.fromQueue(reloads),
+    postmasterDeath: Deferred.await(postmasterDeath)
+  })
+  return {
+    context: Context.add(Context.make(WorkerContext, context), WorkerPort, port),
+    signal: (signal) => {
+      if (signal === "SIGUSR1") latch.openUnsafe()
+      else Queue.offerUnsafe(reloads, undefined)
+    },
+    orphan: () => {
+      Deferred.doneUnsafe(postmasterDeath, Effect.void)
+    }
+  }
+}
+
+/**
  * Begins the life of a launched worker.
  *
  * @category running
@@ -105,45 +156,21 @@ export const begin = (
   program: Effect.Effect<void, unknown, WorkerContext | Scope.Scope>,
   host: WorkerHost
 ): WorkerLife => {
-  const latch = Latch.makeUnsafe()
-  const reloads = Effect.runSync(Queue.sliding<void>(1))
-  const postmasterDeath = Deferred.makeUnsafe<void>()
-  const context = WorkerContext.of({
-    // Whoever is launched has passed the sanity check.
-    name: order.registration.name as WorkerName,
-    ref: order.ref,
-    ready: Effect.sync(() => host.report("Ready")),
-    latch: { wait: latch.await, set: latch.open, reset: latch.close },
-    reloads: Stream.fromQueue(reloads),
-    postmasterDeath: Deferred.await(postmasterDeath)
-  })
+  const { context, orphan, signal } = surround(order, host)
   const fiber = Effect.runFork(
     run(order, program, host.report).pipe(
-      Effect.provideService(WorkerContext, context),
-      Effect.provideService(Logger.CurrentLoggers, new Set([lineLogger(host.log)]))
+      Effect.provideService(Logger.CurrentLoggers, new Set([lineLogger(host.log)])),
+      Effect.provideContext(context)
     )
   )
   fiber.addObserver((exit) => host.leave(fromExit(exit)))
   return {
-    signal: (signal) => {
-      switch (signal) {
-        case "SIGTERM":
-          return fiber.interruptUnsafe()
-        case "SIGHUP":
-          Queue.offerUnsafe(reloads, undefined)
-          return
-        case "SIGUSR1":
-          latch.openUnsafe()
-          return
-      }
-    },
-    orphan: () => {
-      Deferred.doneUnsafe(postmasterDeath, Effect.void)
-    }
+    signal: (name) => name === "SIGTERM" ? fiber.interruptUnsafe() : signal(name),
+    orphan
   }
 }
 
-const deaf: WorkerHost = { report: () => {}, log: () => {}, leave: () => {} }
+const deaf: WorkerHost = { report: () => {}, log: () => {}, port: () => FramePort.closed, leave: () => {} }
 
 /**
  * Goes through what `begin` goes through, with nothing to do but a first step

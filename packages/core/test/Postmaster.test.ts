@@ -12,6 +12,7 @@ import {
   type Snapshot,
   Spawner
 } from "@effect-postmaster/core"
+import * as FramePort from "@effect-postmaster/core/FramePort"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -684,7 +685,7 @@ describe("a spawner that breaks its contract", () => {
   const broken = (spawn: Spawner["Service"]["spawn"]) =>
     Postmaster.layer().pipe(Layer.provide([Layer.succeed(Spawner, Spawner.of({ spawn })), PostmasterConfig.layer()]))
   const child = (part: Partial<Child>): Effect.Effect<Child> =>
-    Effect.succeed({ pid: 1 as Identity.Pid, signal: () => Effect.void, exit: Effect.never, ...part })
+    Effect.succeed({ pid: 1 as Identity.Pid, signal: () => Effect.void, exit: Effect.never, port: FramePort.closed, reject: () => {}, ...part })
 
   it.effect("by dying in a birth: the birth has failed", () =>
     Effect.gen(function*() {

@@ -1,5 +1,6 @@
 import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
 import { type ExitStatus, verdict } from "@effect-postmaster/core/ExitStatus"
+import * as FramePort from "@effect-postmaster/core/FramePort"
 import { slotRef } from "@effect-postmaster/core/Identity"
 import type { Flag } from "@effect-postmaster/core/Registration"
 import { WorkerContext } from "@effect-postmaster/core/WorkerContext"
@@ -25,6 +26,7 @@ const begin = (program: Program, flags?: ReadonlyArray<Flag>) => {
   const life = WorkerLife.begin(orderOf(flags), program, {
     report: (report) => told.push(report),
     log: (line, level) => told.push(`${level}: ${line}`),
+    port: () => FramePort.closed,
     leave: (status) => {
       told.push(verdict(status))
       Deferred.doneUnsafe(left, Effect.succeed(status))
@@ -115,6 +117,7 @@ describe("a main", () => {
           main.begin({ ...order, registration: { ...order.registration, args } }, {
             report: () => {},
             log: () => {},
+            port: () => FramePort.closed,
             leave: (status) => resume(Effect.succeed(status))
           })
         })

@@ -14,6 +14,7 @@ import {
   Spawner
 } from "@effect-postmaster/core"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
+import * as FramePort from "@effect-postmaster/core/FramePort"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -275,7 +276,13 @@ const makeSpawner = (options: {
     const pid = spare !== undefined && options.fits !== false ? spare.pid : (++lastPid as Identity.Pid)
     yield* Effect.addFinalizer(() => Effect.sync(() => story.push(`child ${pid} swept`)))
     const leave = Effect.asVoid(Deferred.succeed(exit, ExitStatus.exited(1)))
-    return { pid, signal: () => leave, exit: Deferred.await(exit) } satisfies Child
+    return {
+      pid,
+      signal: () => leave,
+      exit: Deferred.await(exit),
+      port: FramePort.closed,
+      reject: () => {}
+    } satisfies Child
   })
   const spare = Effect.fnUntraced(function*() {
     yield* options.spareBirth ?? Effect.void

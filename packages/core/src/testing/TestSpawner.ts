@@ -13,7 +13,8 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
+import { exited, type ExitStatus, lost, signaled } from "../ExitStatus.ts"
+import * as FramePort from "../FramePort.ts"
 import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
 import { isAttached, type Registration } from "../Registration.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
@@ -197,7 +198,9 @@ const make = Effect.gen(function*() {
               return Effect.void
           }
         }),
-      exit: Deferred.await(exit)
+      exit: Deferred.await(exit),
+      port: FramePort.closed,
+      reject: (detail) => decide(lost(detail))
     }
   })
 

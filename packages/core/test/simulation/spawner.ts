@@ -4,6 +4,7 @@
  * reported.
  */
 import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import * as FramePort from "@effect-postmaster/core/FramePort"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
 import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
@@ -386,7 +387,7 @@ export const make = (
         return obey(signal)
       })
 
-    return { pid, signal, exit: Deferred.await(exit) } satisfies Child
+    return { pid, signal, exit: Deferred.await(exit), port: FramePort.closed, reject: () => {} } satisfies Child
   })
 
   return {
