@@ -32,10 +32,41 @@ const deep = {
 const plans: Record<string, Plan> = {
   core: {
     floors: [
-      ["Identity", "WorkerSignal", "Phase", "RegistrationError", "SpawnError", "SpareLoss", "FramePort", "internal/lineLogger"],
-      ["ExitStatus", "Restart", "Registration", "WorkerStatus", "HandleError", "Snapshot", "WorkerContext", "internal/workerPort"],
-      ["BackgroundWorker", "PostmasterConfig", "PostmasterEvent", "Spawner", "WorkerHandle", "WorkerLife"],
       [
+        "Identity",
+        "WorkerSignal",
+        "Phase",
+        "RegistrationError",
+        "SpawnError",
+        "SpareLoss",
+        "FramePort",
+        "internal/lineLogger",
+        "internal/rpcCodec",
+        "internal/wire"
+      ],
+      [
+        "ExitStatus",
+        "Restart",
+        "Registration",
+        "WorkerStatus",
+        "HandleError",
+        "Snapshot",
+        "WorkerContext",
+        "internal/caller",
+        "internal/callee",
+        "internal/workerLine"
+      ],
+      [
+        "BackgroundWorker",
+        "PostmasterConfig",
+        "PostmasterEvent",
+        "Spawner",
+        "WorkerHandle",
+        "WorkerLife",
+        "internal/serve"
+      ],
+      [
+        "internal/connection",
         "internal/heap",
         "internal/hub",
         "internal/input",
@@ -60,16 +91,17 @@ const plans: Record<string, Plan> = {
   },
   node: {
     floors: [
-      ["internal/bootstrap", "internal/channel", "internal/fs", "internal/lines", "internal/nodeFlags"],
+      ["internal/bootstrap", "internal/frames", "internal/fs", "internal/line", "internal/lines", "internal/nodeFlags"],
       [
         "internal/bundledModules",
-        "internal/lastWords",
+        "internal/channel",
         "internal/output",
-        "internal/preparation",
         "internal/processGroup",
         "internal/stamp",
-        "internal/startGroup"
+        "internal/startGroup",
+        "internal/threadLine"
       ],
+      ["internal/lastWords", "internal/preparation", "internal/socketLine"],
       [
         "internal/farSide",
         "internal/fork",

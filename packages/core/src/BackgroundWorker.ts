@@ -11,6 +11,7 @@ import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import type * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
@@ -47,12 +48,13 @@ export type ArgsInput<Args extends ArgsSchema> = Args["Type"] extends void ? [] 
  * @category models
  * @since 0.1.0
  */
-export interface BackgroundWorker<out Args extends ArgsSchema> extends Pipeable {
+export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends Rpc.Any = never> extends Pipeable {
   readonly [TypeId]: typeof TypeId
   readonly name: string
   readonly type: string
   readonly entry: { readonly module: string; readonly export: string }
   readonly args: Args
+  readonly protocol: ReadonlyArray<Rpcs>
   readonly flags: ReadonlyArray<Flag>
   readonly class: string | undefined
   readonly resources: ReadonlyArray<string>
@@ -63,12 +65,12 @@ export interface BackgroundWorker<out Args extends ArgsSchema> extends Pipeable 
 }
 
 /**
- * Any worker's definition, whatever its arguments.
+ * Any worker's definition, whatever its arguments and its calls.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Any extends BackgroundWorker<ArgsSchema> {}
+export interface Any extends BackgroundWorker<ArgsSchema, Rpc.Any> {}
 
 /**
  * The options of a definition.
@@ -76,11 +78,16 @@ export interface Any extends BackgroundWorker<ArgsSchema> {}
  * @category models
  * @since 0.1.0
  */
-export interface Options<Args extends ArgsSchema> {
+export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> {
   /** The module that exports the worker's `main`; `export` defaults to `"main"`. */
   readonly entry: { readonly module: URL; readonly export?: string | undefined }
   /** The schema of the arguments. Defaults to `Schema.Void`: no arguments. */
   readonly args?: Args | undefined
+  /**
+   * The calls that the worker answers, by the handlers in the layer of its
+   * `main`. Defaults to none.
+   */
+  readonly protocol?: ReadonlyArray<Rpcs> | undefined
   /** What kind of worker this is, in log lines. Defaults to the name. */
   readonly type?: string | undefined
   /** Defaults to none: an isolated worker. */
@@ -135,10 +142,10 @@ export interface Options<Args extends ArgsSchema> {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <Args extends ArgsSchema = typeof Schema.Void>(
+export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends Rpc.Any = never>(
   name: string,
-  options: Options<Args>
-): BackgroundWorker<Args> => ({
+  options: Options<Args, Rpcs>
+): BackgroundWorker<Args, Rpcs> => ({
   [TypeId]: TypeId,
   pipe() {
     return pipeArguments(this, arguments)
@@ -148,6 +155,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void>(
   entry: { module: options.entry.module.href, export: options.entry.export ?? "main" },
   // The default of the type parameter and this default are one decision.
   args: options.args ?? (Schema.Void as ArgsSchema as Args),
+  protocol: options.protocol ?? [],
   flags: options.flags ?? [],
   class: options.class,
   resources: options.resources ?? [],
@@ -175,11 +183,19 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void>(
  * @since 0.1.0
  */
 export const named: {
-  (name: string): <Args extends ArgsSchema>(self: BackgroundWorker<Args>) => BackgroundWorker<Args>
-  <Args extends ArgsSchema>(self: BackgroundWorker<Args>, name: string): BackgroundWorker<Args>
+  (
+    name: string
+  ): <Args extends ArgsSchema, Rpcs extends Rpc.Any>(self: BackgroundWorker<Args, Rpcs>) => BackgroundWorker<Args, Rpcs>
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    name: string
+  ): BackgroundWorker<Args, Rpcs>
 } = /* @__PURE__ */ dual(
   2,
-  <Args extends ArgsSchema>(self: BackgroundWorker<Args>, name: string): BackgroundWorker<Args> => ({ ...self, name })
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    name: string
+  ): BackgroundWorker<Args, Rpcs> => ({ ...self, name })
 )
 
 /**
@@ -195,7 +211,7 @@ export const named: {
  */
 // Pure, so that a bundler leaves it out of workers, which have no use for it.
 export const toRegistration = /* @__PURE__ */ Effect.fnUntraced(function*<Args extends ArgsSchema>(
-  self: BackgroundWorker<Args>,
+  self: BackgroundWorker<Args, Rpc.Any>,
   args: Args["Type"] | undefined
 ): Effect.fn.Return<Registration, RegistrationError, Args["EncodingServices"]> {
   // The checks come before the arguments, so that they keep PostgreSQL's order.
@@ -306,6 +322,16 @@ export const isMain = (u: unknown): u is Main => Predicate.hasProperty(u, MainTy
  */
 export type Readiness = "Automatic" | "Manual"
 
+/** What a layer must provide beside what the program asks for: the handlers of the protocol, and what they need. */
+type Serves<Rpcs extends Rpc.Any, ROut> =
+  [Exclude<Rpc.ToHandler<Rpcs> | Rpc.Middleware<Rpcs> | Rpc.ServicesServer<Rpcs>, ROut>] extends [never] ? unknown
+    : {
+      readonly "a handler is missing": Exclude<
+        Rpc.ToHandler<Rpcs> | Rpc.Middleware<Rpcs> | Rpc.ServicesServer<Rpcs>,
+        ROut
+      >
+    }
+
 /**
  * Makes what an entry module exports: the program of a worker.
  *
@@ -329,24 +355,33 @@ export const main: {
     run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope>,
     options?: { readonly ready?: Readiness | undefined }
   ): Main
-  <Args extends ArgsSchema, E, ROut, E2>(
-    worker: BackgroundWorker<Args>,
-    run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope | ROut>,
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any, E, ROut, E2>(
+    worker: BackgroundWorker<Args, Rpcs>,
+    run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope | NoInfer<ROut>>,
     options: {
-      readonly layer: Layer.Layer<ROut, E2, WorkerContext>
+      readonly layer: Layer.Layer<ROut, E2, WorkerContext> & Serves<Rpcs, ROut>
       readonly ready?: Readiness | undefined
+      /** How many calls are answered at the same time; further ones wait their turn. Defaults to `"unbounded"`. */
+      readonly concurrency?: number | "unbounded" | undefined
     }
   ): Main
 } = <Args extends ArgsSchema, E, ROut, E2>(
-  worker: BackgroundWorker<Args>,
+  worker: BackgroundWorker<Args, Rpc.Any>,
   run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope | ROut>,
   options?: {
     readonly layer?: Layer.Layer<ROut, E2, WorkerContext>
     readonly ready?: Readiness | undefined
+    readonly concurrency?: number | "unbounded" | undefined
   }
 ): Main => {
   const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(worker.args))
   const program = Effect.fnUntraced(function*(args: Args["Type"]) {
+    if (worker.protocol.length > 0) {
+      // Whoever is not called does not pay for being callable.
+      const { serve } = yield* Effect.promise(() => import("./internal/serve.ts"))
+      // `Serves` has seen to it that the layer has what it needs.
+      yield* serve(worker.protocol, options) as Effect.Effect<void, never, Scope.Scope>
+    }
     if (options?.ready !== "Manual") yield* (yield* WorkerContext).ready
     yield* run(args)
   })

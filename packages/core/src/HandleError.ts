@@ -20,7 +20,9 @@ export class WorkerStopped extends Schema.TaggedError<WorkerStopped>(
 )("WorkerStopped", {
   name: Schema.String,
   ref: SlotRef,
-  lastExit: Schema.optionalKey(ExitStatus)
+  lastExit: Schema.optionalKey(ExitStatus),
+  /** Whether it comes back, so that whoever waits for its next life does not wait in vain. */
+  isRetryable: Schema.Boolean
 }) {
   override get message(): string {
     return `background worker "${this.name}" (${formatRef(this.ref)}) is stopped` +

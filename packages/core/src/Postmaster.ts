@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
+import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
@@ -42,7 +43,7 @@ export interface Preload {
  * @since 0.1.0
  */
 export const preload = <Args extends BackgroundWorker.ArgsSchema & { readonly "EncodingServices": never }>(
-  worker: BackgroundWorker.BackgroundWorker<Args>,
+  worker: BackgroundWorker.BackgroundWorker<Args, Rpc.Any>,
   ...args: BackgroundWorker.ArgsInput<Args>
 ): Preload => ({ registration: BackgroundWorker.toRegistration(worker, args[0]) })
 
@@ -92,10 +93,10 @@ export class Postmaster extends Context.Service<Postmaster, {
    * (`RegisterDynamicBackgroundWorker`). Returns when the slot is taken, not
    * when the worker runs.
    */
-  readonly register: <Args extends BackgroundWorker.ArgsSchema>(
-    worker: BackgroundWorker.BackgroundWorker<Args>,
+  readonly register: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any>(
+    worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
     ...args: BackgroundWorker.ArgsInput<Args>
-  ) => Effect.Effect<WorkerHandle, RegistrationError, Args["EncodingServices"]>
+  ) => Effect.Effect<WorkerHandle<Rpcs>, RegistrationError, Args["EncodingServices"]>
   /** The table as it is now (`pg_stat_activity`). */
   readonly snapshot: Effect.Effect<PostmasterSnapshot>
   /**
@@ -111,8 +112,14 @@ export class Postmaster extends Context.Service<Postmaster, {
    * postmaster.
    */
   readonly events: Stream.Stream<PostmasterEvent>
-  /** The workers registered under this name now, in the order of their registration. Names are not unique. */
-  readonly find: (name: string) => Effect.Effect<ReadonlyArray<WorkerHandle>>
+  /**
+   * The workers registered under this name now, in the order of their
+   * registration. Names are not unique. Given a definition, it finds those of
+   * its name, and they can be called.
+   */
+  readonly find: <Rpcs extends Rpc.Any = never>(
+    name: string | BackgroundWorker.BackgroundWorker<BackgroundWorker.ArgsSchema, Rpcs>
+  ) => Effect.Effect<ReadonlyArray<WorkerHandle<Rpcs>>>
   /** The type of the worker that runs under this pid (`GetBackgroundWorkerTypeByPid`). */
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   /**
@@ -166,16 +173,19 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   // What fails here is the startup effect, with its own error.
   yield* loop.open as Effect.Effect<void, E>
 
-  const toHandle = (watch: Watch.Watch): WorkerHandle =>
-    Watch.toHandle(watch, loop.tell({ _tag: "TerminateRequested", ref: watch.ref }))
+  const toHandle = <Rpcs extends Rpc.Any>(watch: Watch.Watch, protocol: ReadonlyArray<Rpcs>): WorkerHandle<Rpcs> =>
+    Watch.toHandle(watch, protocol, loop.tell({ _tag: "TerminateRequested", ref: watch.ref }))
 
-  const register = Effect.fn("Postmaster.register")(function*<Args extends BackgroundWorker.ArgsSchema>(
-    worker: BackgroundWorker.BackgroundWorker<Args>,
+  const register = Effect.fn("Postmaster.register")(function*<
+    Args extends BackgroundWorker.ArgsSchema,
+    Rpcs extends Rpc.Any
+  >(
+    worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
     args: Args["Type"] | undefined
   ) {
     yield* loop.ensureOpen(worker.name)
     const watch = yield* loop.register(yield* BackgroundWorker.toRegistration(worker, args), "Application")
-    return toHandle(watch)
+    return toHandle(watch, worker.protocol)
   })
 
   return Postmaster.of({
@@ -183,7 +193,10 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     snapshot: loop.snapshot,
     snapshots: loop.snapshots,
     events: loop.events,
-    find: (name) => Effect.map(loop.find(name), (watches) => watches.map(toHandle)),
+    find: (worker) => {
+      const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: [] } : worker
+      return Effect.map(loop.find(name), (watches) => watches.map((watch) => toHandle(watch, protocol)))
+    },
     typeByPid: loop.typeByPid,
     terminateUsers: (resource) => loop.tell({ _tag: "TerminateUsersRequested", resource }),
     recording: loop.recording,

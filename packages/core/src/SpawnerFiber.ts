@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
@@ -79,9 +80,16 @@ const spawn = Effect.fnUntraced(function*(
     report(word)
   }
   // Its postmaster's death is its own: nobody has to tell it.
-  const surroundings = WorkerLife.surround(launch, { report: say, port: () => theirs })
+  const surroundings = WorkerLife.surround(launch, {
+    report: say,
+    port: () => theirs,
+    leave: (status) => {
+      end(status)
+      fiber.interruptUnsafe()
+    }
+  })
 
-  const fiber = yield* WorkerRuntime.run(launch, { importModule, report: say }).pipe(
+  const fiber: Fiber.Fiber<void, unknown> = yield* WorkerRuntime.run(launch, { importModule, report: say }).pipe(
     // The application's own services stay, a logger say; the worker's come on top.
     Effect.updateContext((context: Context.Context<never>) => Context.merge(context, surroundings.context)),
     // A birth is reported before anything the worker does. Nobody waits for a fiber that ignores interruption, so it

@@ -6,11 +6,22 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as RpcClient from "effect/rpc/RpcClient"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ExitStatus } from "./ExitStatus.ts"
 import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
+
+/**
+ * Calls one life of a worker: a method for each of its `protocol`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Client<Rpcs extends Rpc.Any> = RpcClient.RpcClient<Rpcs, WorkerStopped | PostmasterDied>
 
 /**
  * The handle of one registration (PostgreSQL: `BackgroundWorkerHandle`).
@@ -27,7 +38,7 @@ import type { WorkerStatus } from "./WorkerStatus.ts"
  * @category models
  * @since 0.1.0
  */
-export interface WorkerHandle {
+export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
   /** The worker's name. */
   readonly name: string
   /** The slot and generation that name this registration. */
@@ -59,4 +70,21 @@ export interface WorkerHandle {
    * when repeated or stale.
    */
   readonly terminate: Effect.Effect<void>
+  /**
+   * Calls the life that runs now, and no later one. Waits for the first; between
+   * two lives it answers `WorkerStopped`.
+   *
+   * When that life ends, every call that is pending fails with a `WorkerStopped`
+   * that tells how it ended, and so does every later one. Such a call may have
+   * been carried out all the same.
+   *
+   * Closing the scope interrupts the calls that were made with this client.
+   */
+  readonly client: Effect.Effect<Client<Rpcs>, WorkerStopped | PostmasterDied, Scope.Scope | Rpc.MiddlewareClient<Rpcs>>
+  /** The same, but waits for the next life if none runs now. `WorkerStopped` means that there will be none. */
+  readonly waitForClient: Effect.Effect<
+    Client<Rpcs>,
+    WorkerStopped | PostmasterDied,
+    Scope.Scope | Rpc.MiddlewareClient<Rpcs>
+  >
 }

@@ -17,14 +17,14 @@ import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type ExitStatus, fromExit } from "./ExitStatus.ts"
+import { errorOf, exited, type ExitStatus, fromExit } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { SlotRef, WorkerName } from "./Identity.ts"
 import { type LineLevel, lineLogger } from "./internal/lineLogger.ts"
+import * as WorkerLine from "./internal/workerLine.ts"
 import type { Registration } from "./Registration.ts"
 import type { ChildReport } from "./Spawner.ts"
 import { WorkerContext } from "./WorkerContext.ts"
-import { WorkerPort } from "./internal/workerPort.ts"
 
 /**
  * What a life is told of its launch. All of it is the same in its JSON form.
@@ -119,7 +119,7 @@ export interface Surroundings {
  */
 export const surround = (
   { ref, registration }: LifeOrder,
-  { port, report }: Pick<WorkerHost, "port" | "report">
+  { leave, port, report }: Pick<WorkerHost, "leave" | "port" | "report">
 ): Surroundings => {
   const latch = Latch.makeUnsafe()
   const reloads = Effect.runSync(Queue.sliding<void>(1))
@@ -133,8 +133,11 @@ export const surround = (
     reloads: Stream.fromQueue(reloads),
     postmasterDeath: Deferred.await(postmasterDeath)
   })
+  const reject = (detail: string): void => leave(exited(2, errorOf("Defect", new Error(detail))))
+  let opened: WorkerLine.WorkerLine | undefined
+  const line = (): WorkerLine.WorkerLine => opened ??= WorkerLine.make(port(), reject)
   return {
-    context: Context.add(Context.make(WorkerContext, context), WorkerPort, port),
+    context: Context.add(Context.make(WorkerContext, context), WorkerLine.CurrentLine, line),
     signal: (signal) => {
       if (signal === "SIGUSR1") latch.openUnsafe()
       else Queue.offerUnsafe(reloads, undefined)

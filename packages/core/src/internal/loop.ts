@@ -42,6 +42,7 @@ import type { PostmasterSnapshot } from "../Snapshot.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
 import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
+import * as Connection from "./connection.ts"
 import * as Hub from "./hub.ts"
 import * as Machine from "./machine.ts"
 import * as Onlook from "./onlook.ts"
@@ -99,6 +100,8 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
     const watches: Array<Watch.Watch | undefined> = []
     const births: Array<Birth | undefined> = []
     const children: Array<Child | undefined> = []
+    /** Lines to lives whose holders have not been told of them. */
+    const connections: Array<Connection.Connection | undefined> = []
     const spares = new Map<number, Kept>()
     let lastRequest = 0
     let closed = false
@@ -167,6 +170,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
         )
         if (birth.abandoned) return yield* Effect.interrupt
         children[ref.slot] = child
+        connections[ref.slot] = Connection.make(child)
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
         stage = "Alive"
         early.forEach(report)
@@ -288,9 +292,15 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
         }
         case "Notify": {
           const watch = watches[action.ref.slot]!
-          if (action.gone) watches[action.ref.slot] = undefined
-          Watch.update(watch, action.status, action.gone)
-          answers.push(() => Watch.tell(watch))
+          const { gone, status } = action
+          if (gone) watches[action.ref.slot] = undefined
+          Watch.update(watch, status, gone)
+          watch.connection ??= connections[action.ref.slot]
+          connections[action.ref.slot] = undefined
+          answers.push(() => {
+            if (status._tag === "Stopped") Watch.disconnect(watch, Watch.stopped(watch, status.lastExit))
+            Watch.tell(watch)
+          })
           return
         }
         case "AbandonBirth":

@@ -9,11 +9,15 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import type * as Rpc from "effect/rpc/Rpc"
+import * as RpcGroup from "effect/rpc/RpcGroup"
 import * as Stream from "effect/Stream"
+import type { ExitStatus } from "../ExitStatus.ts"
 import { type PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
+import type { CallLost, Connection } from "./connection.ts"
 
 export interface Watch {
   readonly name: string
@@ -25,6 +29,8 @@ export interface Watch {
   /** Its end was not seen, because the postmaster died before. */
   lost: boolean
   readonly listeners: Set<() => void>
+  /** The line to the life that runs now. */
+  connection: Connection | undefined
 }
 
 export const make = (name: string, ref: SlotRef): Watch => ({
@@ -34,13 +40,31 @@ export const make = (name: string, ref: SlotRef): Watch => ({
   gone: false,
   died: undefined,
   lost: false,
-  listeners: new Set()
+  listeners: new Set(),
+  connection: undefined
 })
 
 export const update = (self: Watch, status: WorkerStatus.WorkerStatus, gone: boolean): void => {
   self.status = status
   self.gone = gone
 }
+
+/** Ends the calls to the life that has ended. Their callers are other people's code. */
+export const disconnect = (self: Watch, error: CallLost): void => {
+  const connection = self.connection
+  // First, since a caller may ask for a client as soon as it is told.
+  self.connection = undefined
+  connection?.end(error)
+}
+
+/** What is told of a worker that does not run. */
+export const stopped = (self: Watch, lastExit: ExitStatus | undefined): WorkerStopped =>
+  new WorkerStopped({
+    name: self.name,
+    ref: self.ref,
+    ...(lastExit === undefined ? undefined : { lastExit }),
+    isRetryable: !self.gone
+  })
 
 /** Lets every listener look at the status. A listener may leave while it is being told. */
 export const tell = (self: Watch): void => {
@@ -53,6 +77,7 @@ export const die = (self: Watch, died: PostmasterDied): void => {
   self.lost = self.status._tag !== "Stopped"
   // No process outlives its postmaster.
   if (self.lost) self.status = WorkerStatus.stopped()
+  disconnect(self, died)
   tell(self)
 }
 
@@ -81,17 +106,24 @@ const until = <A, E>(
 const pidOf = (status: WorkerStatus.WorkerStatus): Pid | undefined =>
   status._tag === "Started" || status._tag === "Ready" ? status.pid : undefined
 
+type Stopped = Extract<WorkerStatus.WorkerStatus, { readonly _tag: "Stopped" }>
+
 const maxUnread = 256
 
 /** The handle of the watched tenancy. */
-export const toHandle = (self: Watch, terminate: Effect.Effect<void>): WorkerHandle => {
-  const stopped = (status: Extract<WorkerStatus.WorkerStatus, { readonly _tag: "Stopped" }>) =>
-    Effect.fail(
-      new WorkerStopped({
-        name: self.name,
-        ref: self.ref,
-        ...(status.lastExit === undefined ? undefined : { lastExit: status.lastExit })
-      })
+export const toHandle = <Rpcs extends Rpc.Any>(
+  self: Watch,
+  protocol: ReadonlyArray<Rpcs>,
+  terminate: Effect.Effect<void>
+): WorkerHandle<Rpcs> => {
+  const whenStopped = (status: Stopped) => Effect.fail(stopped(self, status.lastExit))
+  const client = (between: (status: Stopped) => Effect.Effect<never, WorkerStopped> | undefined) =>
+    Effect.flatMap(
+      until(self, (status) => {
+        if (self.connection !== undefined) return Effect.succeed(self.connection.caller)
+        return status._tag === "Stopped" ? between(status) : undefined
+      }),
+      (caller) => caller.client(RpcGroup.make(...protocol), { worker: self.name })
     )
   return {
     name: self.name,
@@ -117,12 +149,16 @@ export const toHandle = (self: Watch, terminate: Effect.Effect<void>): WorkerHan
     ),
     waitForStartup: until(self, (status) => {
       const pid = pidOf(status)
-      return pid !== undefined ? Effect.succeed(pid) : status._tag === "Stopped" ? stopped(status) : undefined
+      return pid !== undefined ? Effect.succeed(pid) : status._tag === "Stopped" ? whenStopped(status) : undefined
     }),
     waitForReady: until(
       self,
       (status) =>
-        status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? stopped(status) : undefined
+        status._tag === "Ready"
+          ? Effect.succeed(status.pid)
+          : status._tag === "Stopped"
+          ? whenStopped(status)
+          : undefined
     ),
     waitForEnd: until(
       self,
@@ -130,6 +166,8 @@ export const toHandle = (self: Watch, terminate: Effect.Effect<void>): WorkerHan
         self.gone && status._tag === "Stopped" ? Effect.succeed(Option.fromUndefinedOr(status.lastExit)) : undefined
     ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
-    terminate
+    terminate,
+    client: client(whenStopped),
+    waitForClient: client((status) => self.gone ? whenStopped(status) : undefined)
   }
 }

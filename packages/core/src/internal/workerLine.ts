@@ -1,0 +1,72 @@
+/**
+ * The worker's end of the line to its postmaster, shared by those parts of the
+ * worker that are called and those that call. It is opened when the first of
+ * them asks; a worker that neither calls nor is called has no line.
+ *
+ * There is nothing of `effect/rpc` in here: every worker loads this.
+ */
+import * as Context from "effect/Context"
+import * as Result from "effect/Result"
+import type { FramePort } from "../FramePort.ts"
+import * as Wire from "./wire.ts"
+
+/** Who hears one kind of messages. */
+export interface Ear<A> {
+  readonly receive: (message: A) => void
+  readonly drain: () => void
+}
+
+export interface WorkerLine {
+  readonly send: (frame: Uint8Array) => boolean
+  /** Sets who is called. What has been called before waits for it. */
+  readonly serve: (ear: Ear<Wire.FromCaller>) => void
+  /** Sets who has called. */
+  readonly call: (ear: Ear<Wire.FromCallee>) => void
+}
+
+/** `reject` hears that the postmaster speaks another language, as one of another version may. */
+export const make = (port: FramePort, reject: (detail: string) => void): WorkerLine => {
+  let server: Ear<Wire.FromCaller> | undefined
+  let caller: Ear<Wire.FromCallee> | undefined
+  let listening = false
+  let early: Array<Wire.FromCaller> = []
+
+  const listen = (): void => {
+    if (listening) return
+    listening = true
+    port.listen({
+      onDrain: () => {
+        server?.drain()
+        caller?.drain()
+      },
+      onFrame: (frame) => {
+        const message = Wire.decode(frame)
+        if (Result.isFailure(message)) return reject(`the postmaster sent ${message.failure}`)
+        if (Wire.isFromCallee(message.success)) caller?.receive(message.success)
+        else if (server === undefined) early.push(message.success)
+        else server.receive(message.success)
+      }
+    })
+  }
+
+  return {
+    send: port.send,
+    serve: (ear) => {
+      server = ear
+      listen()
+      const due = early
+      early = []
+      for (const message of due) ear.receive(message)
+    },
+    call: (ear) => {
+      caller = ear
+      listen()
+    }
+  }
+}
+
+/** The line of the worker that runs here. There is none outside of a worker. */
+export const CurrentLine = /* @__PURE__ */ Context.Reference<(() => WorkerLine) | undefined>(
+  "@effect-postmaster/core/internal/workerLine",
+  { defaultValue: () => undefined }
+)
