@@ -63,7 +63,7 @@ const plans: Record<string, Plan> = {
         "Spawner",
         "WorkerHandle",
         "WorkerLife",
-        "internal/serve"
+        "WorkerProtocol"
       ],
       [
         "internal/connection",

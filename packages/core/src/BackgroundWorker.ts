@@ -21,6 +21,7 @@ import { InvalidArguments, InvalidDefinition, RegistrationError } from "./Regist
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
 import * as WorkerLife from "./WorkerLife.ts"
+import type { Calls } from "./WorkerProtocol.ts"
 
 const TypeId = "~@effect-postmaster/core/BackgroundWorker/BackgroundWorker"
 const MainTypeId = "~@effect-postmaster/core/BackgroundWorker/Main"
@@ -54,7 +55,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly type: string
   readonly entry: { readonly module: string; readonly export: string }
   readonly args: Args
-  readonly protocol: ReadonlyArray<Rpcs>
+  readonly protocol: Calls<Rpcs> | undefined
   readonly flags: ReadonlyArray<Flag>
   readonly class: string | undefined
   readonly resources: ReadonlyArray<string>
@@ -85,9 +86,9 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly args?: Args | undefined
   /**
    * The calls that the worker answers, by the handlers in the layer of its
-   * `main`. Defaults to none.
+   * `main` (`WorkerProtocol.make`). Defaults to none.
    */
-  readonly protocol?: ReadonlyArray<Rpcs> | undefined
+  readonly protocol?: Calls<Rpcs> | undefined
   /** What kind of worker this is, in log lines. Defaults to the name. */
   readonly type?: string | undefined
   /** Defaults to none: an isolated worker. */
@@ -155,7 +156,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   entry: { module: options.entry.module.href, export: options.entry.export ?? "main" },
   // The default of the type parameter and this default are one decision.
   args: options.args ?? (Schema.Void as ArgsSchema as Args),
-  protocol: options.protocol ?? [],
+  protocol: options.protocol,
   flags: options.flags ?? [],
   class: options.class,
   resources: options.resources ?? [],
@@ -376,12 +377,7 @@ export const main: {
 ): Main => {
   const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(worker.args))
   const program = Effect.fnUntraced(function*(args: Args["Type"]) {
-    if (worker.protocol.length > 0) {
-      // Whoever is not called does not pay for being callable.
-      const { serve } = yield* Effect.promise(() => import("./internal/serve.ts"))
-      // `Serves` has seen to it that the layer has what it needs.
-      yield* serve(worker.protocol, options) as Effect.Effect<void, never, Scope.Scope>
-    }
+    if (worker.protocol !== undefined) yield* worker.protocol.serve(options)
     if (options?.ready !== "Manual") yield* (yield* WorkerContext).ready
     yield* run(args)
   })

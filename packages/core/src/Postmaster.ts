@@ -24,6 +24,7 @@ import type { RegistrationError } from "./RegistrationError.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
 import type { Spawner } from "./Spawner.ts"
 import type { WorkerHandle } from "./WorkerHandle.ts"
+import type { Calls } from "./WorkerProtocol.ts"
 
 /**
  * A worker that is registered before the postmaster opens its table.
@@ -93,7 +94,7 @@ export class Postmaster extends Context.Service<Postmaster, {
    * (`RegisterDynamicBackgroundWorker`). Returns when the slot is taken, not
    * when the worker runs.
    */
-  readonly register: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any>(
+  readonly register: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any = never>(
     worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
     ...args: BackgroundWorker.ArgsInput<Args>
   ) => Effect.Effect<WorkerHandle<Rpcs>, RegistrationError, Args["EncodingServices"]>
@@ -173,12 +174,12 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   // What fails here is the startup effect, with its own error.
   yield* loop.open as Effect.Effect<void, E>
 
-  const toHandle = <Rpcs extends Rpc.Any>(watch: Watch.Watch, protocol: ReadonlyArray<Rpcs>): WorkerHandle<Rpcs> =>
+  const toHandle = <Rpcs extends Rpc.Any>(watch: Watch.Watch, protocol: Calls<Rpcs> | undefined): WorkerHandle<Rpcs> =>
     Watch.toHandle(watch, protocol, loop.tell({ _tag: "TerminateRequested", ref: watch.ref }))
 
   const register = Effect.fn("Postmaster.register")(function*<
     Args extends BackgroundWorker.ArgsSchema,
-    Rpcs extends Rpc.Any
+    Rpcs extends Rpc.Any = never
   >(
     worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
     args: Args["Type"] | undefined
@@ -194,7 +195,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     snapshots: loop.snapshots,
     events: loop.events,
     find: (worker) => {
-      const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: [] } : worker
+      const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: undefined } : worker
       return Effect.map(loop.find(name), (watches) => watches.map((watch) => toHandle(watch, protocol)))
     },
     typeByPid: loop.typeByPid,

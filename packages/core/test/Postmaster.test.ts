@@ -685,7 +685,14 @@ describe("a spawner that breaks its contract", () => {
   const broken = (spawn: Spawner["Service"]["spawn"]) =>
     Postmaster.layer().pipe(Layer.provide([Layer.succeed(Spawner, Spawner.of({ spawn })), PostmasterConfig.layer()]))
   const child = (part: Partial<Child>): Effect.Effect<Child> =>
-    Effect.succeed({ pid: 1 as Identity.Pid, signal: () => Effect.void, exit: Effect.never, port: FramePort.closed, reject: () => {}, ...part })
+    Effect.succeed({
+      pid: 1 as Identity.Pid,
+      signal: () => Effect.void,
+      exit: Effect.never,
+      port: FramePort.closed,
+      reject: () => {},
+      ...part
+    })
 
   it.effect("by dying in a birth: the birth has failed", () =>
     Effect.gen(function*() {

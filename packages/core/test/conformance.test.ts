@@ -895,7 +895,7 @@ describe("handles", () => {
 
   const watched = () => {
     const watch = Watch.make("job", Identity.slotRef(0, 1))
-    return { watch, handle: Watch.toHandle(watch, [], Effect.void) }
+    return { watch, handle: Watch.toHandle(watch, undefined, Effect.void) }
   }
 
   it.effect("C126 an interrupted wait has let go of its wake-up", () =>

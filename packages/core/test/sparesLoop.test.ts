@@ -13,8 +13,8 @@ import {
   type SpareLoss,
   Spawner
 } from "@effect-postmaster/core"
-import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import * as FramePort from "@effect-postmaster/core/FramePort"
+import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"

@@ -16,6 +16,7 @@ import type { ExitStatus } from "../ExitStatus.ts"
 import { type PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
+import type { Calls } from "../WorkerProtocol.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { CallLost, Connection } from "./connection.ts"
 
@@ -111,9 +112,9 @@ type Stopped = Extract<WorkerStatus.WorkerStatus, { readonly _tag: "Stopped" }>
 const maxUnread = 256
 
 /** The handle of the watched tenancy. */
-export const toHandle = <Rpcs extends Rpc.Any>(
+export const toHandle = <Rpcs extends Rpc.Any = never>(
   self: Watch,
-  protocol: ReadonlyArray<Rpcs>,
+  protocol: Calls<Rpcs> | undefined,
   terminate: Effect.Effect<void>
 ): WorkerHandle<Rpcs> => {
   const whenStopped = (status: Stopped) => Effect.fail(stopped(self, status.lastExit))
@@ -123,7 +124,7 @@ export const toHandle = <Rpcs extends Rpc.Any>(
         if (self.connection !== undefined) return Effect.succeed(self.connection.caller)
         return status._tag === "Stopped" ? between(status) : undefined
       }),
-      (caller) => caller.client(RpcGroup.make(...protocol), { worker: self.name })
+      (caller) => caller.client(RpcGroup.make(...protocol?.rpcs ?? []), { worker: self.name })
     )
   return {
     name: self.name,
