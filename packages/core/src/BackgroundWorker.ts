@@ -16,7 +16,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
 import type { StartTime } from "./Phase.ts"
-import { type Flag, Registration, sanityCheck } from "./Registration.ts"
+import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
@@ -63,6 +63,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
   readonly spare: boolean
+  readonly ownership: Ownership
 }
 
 /**
@@ -114,6 +115,12 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
    * launched worker may do.
    */
   readonly spare?: boolean | undefined
+  /**
+   * Whether the worker ends with the postmaster, or with the life of the worker
+   * that has registered it, however that life ends. To the application both are
+   * the same. Defaults to `"postmaster"`.
+   */
+  readonly ownership?: Ownership | undefined
 }
 
 /**
@@ -163,7 +170,8 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   startTime: options.startTime ?? "RecoveryFinished",
   restart: Restart.fromInput(options.restart ?? "never"),
   stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout),
-  spare: options.spare ?? true
+  spare: options.spare ?? true,
+  ownership: options.ownership ?? "postmaster"
 })
 
 /**
@@ -252,7 +260,8 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     startTime: self.startTime,
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis }),
-    ...(self.spare ? undefined : { spare: false })
+    ...(self.spare ? undefined : { spare: false }),
+    ...(self.ownership === "postmaster" ? undefined : { ownership: self.ownership })
   }
   yield* Effect.mapError(
     decodeRegistration(registration),

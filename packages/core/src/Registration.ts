@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { nameProblem } from "./Identity.ts"
+import { nameProblem, Pid, SlotRef } from "./Identity.ts"
 import { StartTime } from "./Phase.ts"
 import {
   DatabaseNotReady,
@@ -63,6 +63,23 @@ export const Entry = Schema.Struct({
 export interface Entry extends Schema.Schema.Type<typeof Entry> {}
 
 /**
+ * Schema of an `Ownership`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Ownership = Schema.Literals(["postmaster", "registrant"])
+
+/**
+ * Who a worker belongs to: the postmaster, with which it ends, or whoever has
+ * registered it, with whose life it ends even sooner.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Ownership = typeof Ownership.Type
+
+/**
  * Schema of a `Registration`.
  *
  * @category schemas
@@ -85,7 +102,9 @@ export const Registration = Schema.Struct({
   // @effect-diagnostics-next-line schemaNumber:off
   stopTimeoutMillis: Schema.optionalKey(Schema.Number),
   /** Whether the worker may be made from a spare; absent: yes. */
-  spare: Schema.optionalKey(Schema.Boolean)
+  spare: Schema.optionalKey(Schema.Boolean),
+  /** Who it belongs to; absent: the postmaster. */
+  ownership: Schema.optionalKey(Ownership)
 })
 
 /**
@@ -97,16 +116,33 @@ export const Registration = Schema.Struct({
 export interface Registration extends Schema.Schema.Type<typeof Registration> {}
 
 /**
+ * Schema of a `LifeRef`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const LifeRef = Schema.Struct({ ref: SlotRef, pid: Pid })
+
+/**
+ * Names one life of a worker, which has another pid than those before and after
+ * it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LifeRef extends Schema.Schema.Type<typeof LifeRef> {}
+
+/**
  * Schema of who registers a worker.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const Registrant = Schema.Literals(["Preload", "Application"])
+export const Registrant = Schema.Union([Schema.Literals(["Preload", "Application"]), LifeRef])
 
 /**
  * Who registers a worker: the list of preloads before the table is opened
- * (`RegisterBackgroundWorker`), or the running application
+ * (`RegisterBackgroundWorker`), the running application, or a worker
  * (`RegisterDynamicBackgroundWorker`).
  *
  * @category models

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { ExitStatus } from "../ExitStatus.ts"
 import { Pid, SlotRef } from "../Identity.ts"
 import { Phase, ShutdownMode } from "../Phase.ts"
-import { isAttached, Registration } from "../Registration.ts"
+import { isAttached, LifeRef, Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import type * as Machine from "./machine.ts"
@@ -52,7 +52,8 @@ const Tenant = Schema.Struct({
   lives: Schema.Natural,
   failedBirths: Schema.Natural,
   doomed: Schema.Boolean,
-  lastExit: Schema.UndefinedOr(ExitStatus)
+  lastExit: Schema.UndefinedOr(ExitStatus),
+  owner: Schema.UndefinedOr(LifeRef)
 })
 
 export const Checkpoint = Schema.Struct({
@@ -110,7 +111,8 @@ export const save = (state: Machine.State): Checkpoint => ({
     lives: tenant.lives,
     failedBirths: tenant.failedBirths,
     doomed: tenant.doomed,
-    lastExit: tenant.lastExit
+    lastExit: tenant.lastExit,
+    owner: tenant.owner
   })),
   spares: {
     standing: [...state.spares.standing.values()],

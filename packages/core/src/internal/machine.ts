@@ -22,12 +22,13 @@
  * - M7  `Halted` is reached with an empty table.
  * - M8  In phase Waiting somebody is being waited for, or a wake-up is asked for.
  * - M9  A doomed tenant has a child that has been told, or will be told at its birth.
+ * - M10 Whoever belongs to a life ends with it, and with no other.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
-import { type Registrant, type Registration, sanityCheck } from "../Registration.ts"
+import { type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
 import {
   ClassLimitReached,
   NotAccepting,
@@ -255,12 +256,14 @@ const registerRequested = (
   registrant: Registrant
 ): void => {
   const { state, now } = turn
-  const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ?? crowded(state, registration)
+  const owner = typeof registrant === "object" && registration.ownership === "registrant" ? registrant : undefined
+  const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ??
+    bereaved(state, registration, owner) ?? crowded(state, registration)
   if (reason !== undefined) {
     turn.actions.push({ _tag: "Reject", request, reason })
     return
   }
-  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now })
+  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner })
   turn.actions.push({ _tag: "Reply", request, ref: tenant.ref })
   if (usesSpares(registration)) Spares.remember(state.spares, registration.entry.module)
   publish(turn, { _tag: "Registered", ...who(tenant) })
@@ -282,6 +285,16 @@ const closed = (
   if (registrant !== "Preload" && state.phase === "Init") return refuse("the table is not open yet")
   return undefined
 }
+
+/** A worker that belongs to a life cannot be registered when that is over. */
+const bereaved = (
+  state: State,
+  registration: Registration,
+  owner: LifeRef | undefined
+): RegistrationErrorReason | undefined =>
+  owner === undefined || SlotTable.findLife(state.table, owner) !== undefined
+    ? undefined
+    : new NotAccepting({ worker: registration.name, phase: state.phase, detail: "whoever registered it has ended" })
 
 const maxOccupants = 64
 
@@ -412,8 +425,10 @@ const childExited = (turn: Turn, tenant: SlotTable.Tenant, status: ExitStatus): 
     ...(life.told === undefined ? undefined : { told: life.told }),
     ...nextStart(next)
   })
+  const owned = SlotTable.disown(turn.state.table, tenant)
   settle(turn, tenant, next)
   if (isPause(next)) notify(turn, tenant, WorkerStatus.stopped(status))
+  for (const other of owned) terminateRequested(turn, other)
   if (firstCrash) crashDetected(turn, tenant)
 }
 

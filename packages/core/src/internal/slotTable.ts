@@ -20,11 +20,13 @@
  *   system has given the pid out again, so its first bearer is no more.)
  * - T11 A tenant's version is no later than its page's, and a page's no later than the table's. Whatever onlookers can
  *   see of a tenant changes together with its version; what comes or goes changes its page's.
+ * - T12 A tenant that belongs to a worker is known at that worker's seat as long as the life runs that registered it;
+ *   when that life is over, the tenant is doomed. Nobody else is known there.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
 import type { StartTime } from "../Phase.ts"
-import { isAttached, type Registration } from "../Registration.ts"
+import { isAttached, type LifeRef, type Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import type { WorkerState } from "../Snapshot.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
@@ -95,6 +97,8 @@ export interface Tenant {
   /** Terminated by its holder: it ends with its present life. */
   doomed: boolean
   lastExit: ExitStatus | undefined
+  /** The life that it ends with. */
+  readonly owner: LifeRef | undefined
   /** The version of the table in which onlookers last saw it change. */
   version: number
   /** The namesakes registered before it and after it. */
@@ -143,6 +147,8 @@ export interface SlotTable {
   readonly classes: Map<string, number>
   readonly names: Map<string, Namesakes>
   readonly pids: Map<Pid, Tenant>
+  /** By the slot of the owner, the slots of those who end with its present life. */
+  readonly owned: Array<Set<number> | undefined>
   /** Grows with every change that an onlooker can see. */
   version: number
   /** Per page of slots, the version that changed it last. */
@@ -175,6 +181,7 @@ export const make = (size: number): SlotTable => ({
   classes: new Map(),
   names: new Map(),
   pids: new Map(),
+  owned: [],
   version: 0,
   pages: [],
   waiting: {
@@ -213,6 +220,20 @@ export const namesakes = (self: SlotTable, name: string): ReadonlyArray<Tenant> 
 /** The tenant that runs under this pid. */
 export const findPid = (self: SlotTable, pid: number): Tenant | undefined => self.pids.get(pid as Pid)
 
+/** The tenant whose present life this is, unless that is over. */
+export const findLife = (self: SlotTable, { pid, ref }: LifeRef): Tenant | undefined => {
+  const tenant = find(self, ref)
+  return tenant?.life._tag === "Running" && tenant.life.pid === pid ? tenant : undefined
+}
+
+/** Those who end with the life of this tenant that is just over; they are asked for once. */
+export const disown = (self: SlotTable, tenant: Tenant): ReadonlyArray<Tenant> => {
+  const slots = self.owned[tenant.ref.slot]
+  if (slots === undefined) return []
+  self.owned[tenant.ref.slot] = undefined
+  return [...slots].flatMap((slot) => self.seats[slot] ?? [])
+}
+
 /** Every tenant, in the order of the slots. Costs the whole table: for rare turns only. */
 export const tenants = (self: SlotTable): ReadonlyArray<Tenant> =>
   self.seats.filter((tenant): tenant is Tenant => tenant !== undefined)
@@ -228,7 +249,7 @@ export const countOfClass = (self: SlotTable, name: string): number => self.clas
 export const seat = (
   self: SlotTable,
   registration: Registration,
-  options: { readonly dynamic: boolean; readonly now: number }
+  options: { readonly dynamic: boolean; readonly now: number; readonly owner?: LifeRef | undefined }
 ): Tenant => {
   const slot = Heap.pop(self.freed) ?? self.untouched++
   const generation = (self.generations[slot] ?? 0) + (options.dynamic ? 1 : 0)
@@ -245,6 +266,7 @@ export const seat = (
     failedBirths: 0,
     doomed: false,
     lastExit: undefined,
+    owner: options.owner,
     version: 0,
     elder: undefined,
     younger: undefined
@@ -255,6 +277,9 @@ export const seat = (
 
 const admit = (self: SlotTable, tenant: Tenant): void => {
   self.seats[tenant.ref.slot] = tenant
+  if (tenant.owner !== undefined && !tenant.doomed) {
+    (self.owned[tenant.owner.ref.slot] ??= new Set()).add(tenant.ref.slot)
+  }
   count(self, tenant, 1)
   join(self, tenant)
   touch(self, tenant)
@@ -265,6 +290,7 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   tenant.life = { _tag: "Down" }
   self.seats[tenant.ref.slot] = undefined
   Heap.push(self.freed, tenant.ref.slot)
+  if (tenant.owner !== undefined) self.owned[tenant.owner.ref.slot]?.delete(tenant.ref.slot)
   count(self, tenant, -1)
   leave(self, tenant)
   touch(self, tenant)
@@ -491,11 +517,21 @@ export const broken = (self: SlotTable): string | undefined => {
     if ("killAt" in life && life.killAt !== undefined && standing(self.deadlines, tenant) === 0) {
       return `T7: the deadline of slot ${slot} is forgotten`
     }
+    const { owner } = tenant
+    if (owner !== undefined && !tenant.doomed) {
+      if (findLife(self, owner) === undefined) return `T12: slot ${slot} has outlived its owner`
+      if (self.owned[owner.ref.slot]?.has(slot) !== true) return `T12: slot ${slot} is not known to its owner`
+    }
     if (!namesakes(self, tenant.registration.name).includes(tenant)) return `T9: slot ${slot} is not found by its name`
     const bearer = life._tag === "Running" ? findPid(self, life.pid) : tenant
     if (bearer === undefined) return `T10: slot ${slot} is not found by its pid`
     const page = self.pages[Math.floor(slot / pageSize)]!
     if (!(tenant.version <= page && page <= self.version)) return `T11: slot ${slot} has changed, and its page has not`
+  }
+  for (const [slot, slots] of self.owned.entries()) {
+    for (const owned of slots ?? []) {
+      if (self.seats[owned]?.owner?.ref.slot !== slot) return `T12: slot ${slot} owns slot ${owned}, which knows nothing of it`
+    }
   }
   if (seated.length !== self.tenants) return `T4: ${self.tenants} tenants counted, ${seated.length} seated`
   if (number(hasChild) !== self.children) return `T4: ${self.children} children counted, ${number(hasChild)} alive`
