@@ -8,13 +8,18 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
-import type { PostmasterDied } from "./HandleError.ts"
+import { PostmasterDied } from "./HandleError.ts"
+import type { SlotRef } from "./Identity.ts"
 import * as Loop from "./internal/loop.ts"
+import * as Remote from "./internal/remote.ts"
 import * as Watch from "./internal/watch.ts"
+import * as WorkerDoor from "./internal/workerDoor.ts"
+import { CurrentLine } from "./internal/workerLine.ts"
 import type { ShutdownMode } from "./Phase.ts"
 import { PostmasterConfig } from "./PostmasterConfig.ts"
 import type { PostmasterEvent } from "./PostmasterEvent.ts"
@@ -23,8 +28,9 @@ import type { Registration } from "./Registration.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
 import type { Spawner } from "./Spawner.ts"
+import type { WorkerAddress } from "./WorkerAddress.ts"
+import type { WorkerContext } from "./WorkerContext.ts"
 import type { WorkerHandle } from "./WorkerHandle.ts"
-import type { Calls } from "./WorkerProtocol.ts"
 
 /**
  * A worker that is registered before the postmaster opens its table.
@@ -121,6 +127,15 @@ export class Postmaster extends Context.Service<Postmaster, {
   readonly find: <Rpcs extends Rpc.Any = never>(
     name: string | BackgroundWorker.BackgroundWorker<BackgroundWorker.ArgsSchema, Rpcs>
   ) => Effect.Effect<ReadonlyArray<WorkerHandle<Rpcs>>>
+  /**
+   * The handle that was written down as its `address`, by whomever. A
+   * registration that is over reads Stopped; the address of another postmaster
+   * fails, since nothing can be known of its workers.
+   */
+  readonly resolve: <Rpcs extends Rpc.Any = never>(
+    address: WorkerAddress,
+    worker?: BackgroundWorker.BackgroundWorker<BackgroundWorker.ArgsSchema, Rpcs>
+  ) => Effect.Effect<WorkerHandle<Rpcs>, PostmasterDied>
   /** The type of the worker that runs under this pid (`GetBackgroundWorkerTypeByPid`). */
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   /**
@@ -155,16 +170,65 @@ export class Postmaster extends Context.Service<Postmaster, {
     options?: Options<E, R>
   ): Layer.Layer<Postmaster, E | RegistrationError, Spawner | PostmasterConfig | Exclude<R, Scope.Scope>> =>
     Layer.effect(Postmaster, make(options))
+
+  /**
+   * The same service inside a worker, over the worker's line.
+   *
+   * **When to use**
+   *
+   * Use in the `layer` of a worker's `main` that registers, finds or calls other
+   * workers.
+   *
+   * **Details**
+   *
+   * The worker is the registrant of what it registers. Its workers live on when
+   * it ends, unless their definition says `ownership: "registrant"`.
+   *
+   * **Gotchas**
+   *
+   * Building it outside of a worker is a defect.
+   *
+   * **Example** (A worker that registers workers)
+   *
+   * ```ts
+   * import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
+   * import { Postmaster } from "@effect-postmaster/core/Postmaster"
+   * import * as Effect from "effect/Effect"
+   *
+   * const Helper = BackgroundWorker.make("helper", {
+   *   entry: { module: new URL("./helper.ts", import.meta.url) },
+   *   ownership: "registrant"
+   * })
+   *
+   * const Leader = BackgroundWorker.make("leader", { entry: { module: new URL(import.meta.url) } })
+   *
+   * export const main = BackgroundWorker.main(
+   *   Leader,
+   *   Effect.fnUntraced(function*() {
+   *     const postmaster = yield* Postmaster
+   *     const helper = yield* postmaster.register(Helper)
+   *     yield* helper.waitForEnd
+   *   }, Effect.orDie),
+   *   { layer: Postmaster.layerClient }
+   * )
+   * ```
+   */
+  static readonly layerClient: Layer.Layer<Postmaster, never, WorkerContext> = Layer.effect(
+    Postmaster,
+    Effect.suspend(() => makeClient)
+  )
 }
 
 const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefined) {
   const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
   const { shutdownOnRelease } = yield* PostmasterConfig
-  const loop = yield* Loop.make((phase) =>
+  const id = yield* newIdentity
+  // The loop lets workers in that it has borne, and it bears nobody before it is opened.
+  const door = yield* WorkerDoor.make(id, () => loop)
+  const loop: Loop.Loop = yield* Loop.make((phase) =>
     options?.startup === undefined
       ? Effect.void
-      : Effect.provideContext(Effect.scoped(options.startup(phase)), context)
-  )
+      : Effect.provideContext(Effect.scoped(options.startup(phase)), context), door)
   const shutdown = (mode: ShutdownMode) => loop.tell({ _tag: "ShutdownRequested", mode })
   yield* Effect.addFinalizer(() => Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt)))
 
@@ -174,30 +238,26 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   // What fails here is the startup effect, with its own error.
   yield* loop.open as Effect.Effect<void, E>
 
-  const toHandle = <Rpcs extends Rpc.Any>(watch: Watch.Watch, protocol: Calls<Rpcs> | undefined): WorkerHandle<Rpcs> =>
-    Watch.toHandle(watch, protocol, loop.tell({ _tag: "TerminateRequested", ref: watch.ref }))
+  const keeper: Watch.Keeper = {
+    id,
+    terminate: (ref) => loop.tell({ _tag: "TerminateRequested", ref }),
+    connect: (watch) =>
+      Effect.suspend(() =>
+        watch.connection === undefined
+          ? Effect.fail(Watch.stopped(watch, undefined))
+          : Effect.succeed(watch.connection.caller)
+      )
+  }
 
-  const register = Effect.fn("Postmaster.register")(function*<
-    Args extends BackgroundWorker.ArgsSchema,
-    Rpcs extends Rpc.Any = never
-  >(
-    worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
-    args: Args["Type"] | undefined
-  ) {
-    yield* loop.ensureOpen(worker.name)
-    const watch = yield* loop.register(yield* BackgroundWorker.toRegistration(worker, args), "Application")
-    return toHandle(watch, worker.protocol)
-  })
-
-  return Postmaster.of({
-    register: (worker, ...args) => register(worker, args[0]),
+  return serviceOf({
+    keeper,
+    ensureOpen: loop.ensureOpen,
+    register: (registration) => loop.register(registration, "Application"),
+    find: loop.find,
+    watch: (name, ref) => Effect.sync(() => loop.watch(ref) ?? Watch.stale(name, ref)),
     snapshot: loop.snapshot,
     snapshots: loop.snapshots,
     events: loop.events,
-    find: (worker) => {
-      const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: undefined } : worker
-      return Effect.map(loop.find(name), (watches) => watches.map((watch) => toHandle(watch, protocol)))
-    },
     typeByPid: loop.typeByPid,
     terminateUsers: (resource) => loop.tell({ _tag: "TerminateUsersRequested", resource }),
     recording: loop.recording,
@@ -206,3 +266,80 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     awaitHalt: loop.awaitHalt
   })
 })
+
+const makeClient = Effect.gen(function*() {
+  const line = yield* CurrentLine
+  if (line === undefined) {
+    return yield* Effect.die(new Error("Postmaster.layerClient is for workers, and this is none: it has no postmaster"))
+  }
+  const remote = yield* Remote.make(line())
+  return serviceOf({
+    ...remote,
+    keeper: remote,
+    ensureOpen: () => Effect.void,
+    register: (registration) =>
+      Effect.flatMap(remote.register(registration), (ref) => remote.watch(registration.name, ref)),
+    find: (name) =>
+      Effect.flatMap(remote.find(name), (refs) => Effect.forEach(refs, (ref) => remote.watch(name, ref)))
+  })
+})
+
+/** What differs between a postmaster in this process and one at the other end of a line. */
+interface Engine extends
+  Pick<
+    Postmaster["Service"],
+    | "snapshot"
+    | "snapshots"
+    | "events"
+    | "typeByPid"
+    | "terminateUsers"
+    | "recording"
+    | "reload"
+    | "shutdown"
+    | "awaitHalt"
+  >
+{
+  readonly keeper: Watch.Keeper
+  readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
+  readonly register: (registration: Registration) => Effect.Effect<Watch.Watch, RegistrationError>
+  readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
+  readonly watch: (name: string, ref: SlotRef) => Effect.Effect<Watch.Watch>
+}
+
+const serviceOf = ({ ensureOpen, find, keeper, register, watch, ...rest }: Engine): Postmaster["Service"] => {
+  const registerWorker = Effect.fn("Postmaster.register")(function*<
+    Args extends BackgroundWorker.ArgsSchema,
+    Rpcs extends Rpc.Any = never
+  >(
+    worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
+    args: Args["Type"] | undefined
+  ) {
+    yield* ensureOpen(worker.name)
+    return Watch.toHandle(
+      yield* register(yield* BackgroundWorker.toRegistration(worker, args)),
+      worker.protocol,
+      keeper
+    )
+  })
+
+  return Postmaster.of({
+    ...rest,
+    register: (worker, ...args) => registerWorker(worker, args[0]),
+    find: (worker) => {
+      const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: undefined } : worker
+      return Effect.map(find(name), (watches) => watches.map((watch) => Watch.toHandle(watch, protocol, keeper)))
+    },
+    resolve: ({ name, postmaster, ref }, worker) =>
+      postmaster === keeper.id
+        ? Effect.map(watch(name, ref), (watch) => Watch.toHandle(watch, worker?.protocol, keeper))
+        : Effect.fail(
+          new PostmasterDied({ detail: `worker "${name}" was registered with postmaster ${postmaster}, and this is ${keeper.id}` })
+        )
+  })
+}
+
+/** Nobody can guess it, and no two are the same. */
+const newIdentity = Effect.map(
+  Effect.all(Array.from({ length: 2 }, () => Random.nextIntBetween(0, 2 ** 48))),
+  (numbers) => numbers.map((number) => number.toString(36).padStart(10, "0")).join("")
+)

@@ -11,10 +11,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { mostBytes } from "./internal/cells.ts"
 import { ShutdownMode } from "./Phase.ts"
 
 const Count = Schema.Natural
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const SharedBytes = Count.check(Schema.isLessThanOrEqualTo(mostBytes))
 const Wait = Schema.Duration.check(
   Schema.makeFilter((duration: Duration.Duration) =>
     Duration.isNegative(duration) ? "a duration of zero or more" : undefined
@@ -48,7 +50,11 @@ export const Settings = Schema.Struct({
    * How many spares are kept: processes that have booted and imported the entry modules ahead, so that a launch takes
    * a millisecond. Default 0; 1 or 2 suit a daemon. Spawners that bear in no time, as fibers, keep none.
    */
-  spares: Count
+  spares: Count,
+  /** How many bytes all cells of shared memory may take, names and values. Default 8 MiB, at most 32 MiB. */
+  maxSharedBytes: SharedBytes,
+  /** How many cells shared memory may have. Default 1024. */
+  maxSharedCells: Count
 })
 
 /**
@@ -77,7 +83,9 @@ const defaults: Settings = {
   maxLaunchesPerTurn: 100,
   restartAfterCrash: true,
   shutdownOnRelease: "Fast",
-  spares: 0
+  spares: 0,
+  maxSharedBytes: 8 * 1024 * 1024,
+  maxSharedCells: 1024
 }
 
 const decode = Schema.decodeUnknownEffect(Settings)
@@ -115,7 +123,9 @@ const config: Config.Config<Settings> = Config.all({
   shutdownOnRelease: Config.schema(ShutdownMode, "shutdownOnRelease").pipe(
     Config.withDefault(defaults.shutdownOnRelease)
   ),
-  spares: Config.schema(Count, "spares").pipe(Config.withDefault(defaults.spares))
+  spares: Config.schema(Count, "spares").pipe(Config.withDefault(defaults.spares)),
+  maxSharedBytes: Config.schema(SharedBytes, "maxSharedBytes").pipe(Config.withDefault(defaults.maxSharedBytes)),
+  maxSharedCells: Config.schema(Count, "maxSharedCells").pipe(Config.withDefault(defaults.maxSharedCells))
 })
 
 /**

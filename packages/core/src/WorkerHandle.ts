@@ -13,6 +13,7 @@ import type * as Stream from "effect/Stream"
 import type { ExitStatus } from "./ExitStatus.ts"
 import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
+import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
 
 /**
@@ -43,6 +44,8 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
   readonly name: string
   /** The slot and generation that name this registration. */
   readonly ref: SlotRef
+  /** The same for others: `Postmaster.resolve` makes a handle of it again, here or in another worker. */
+  readonly address: WorkerAddress
   /** What the worker is doing now (`GetBackgroundWorkerPid`). */
   readonly status: Effect.Effect<WorkerStatus>
   /** The pid of the life running now. */

@@ -20,9 +20,11 @@ describe("settings", () => {
           settings.maxWorkers,
           Duration.toMillis(settings.killAfter),
           Duration.toMillis(settings.stopTimeout),
-          settings.spares
+          settings.spares,
+          settings.maxSharedBytes,
+          settings.maxSharedCells
         ],
-        [8, 5000, 30_000, 0]
+        [8, 5000, 30_000, 0, 8_388_608, 1024]
       )
     }))
 
@@ -42,6 +44,9 @@ describe("settings", () => {
     { maxLaunchesPerTurn: 0 },
     { spares: -1 },
     { spares: 0.5 },
+    { maxSharedBytes: -1 },
+    { maxSharedBytes: 32 * 1024 * 1024 + 1 },
+    { maxSharedCells: 0.5 },
     { killAfter: -1 },
     { killAfter: Number.NaN },
     { stopTimeout: "soon" as never }
@@ -62,7 +67,9 @@ describe("settings", () => {
         POSTMASTER_STOP_TIMEOUT: "2 seconds",
         POSTMASTER_RESTART_AFTER_CRASH: "false",
         POSTMASTER_SHUTDOWN_ON_RELEASE: "Smart",
-        POSTMASTER_SPARES: "2"
+        POSTMASTER_SPARES: "2",
+        POSTMASTER_MAX_SHARED_BYTES: "65536",
+        POSTMASTER_MAX_SHARED_CELLS: "4"
       })
       assert.deepStrictEqual(
         [
@@ -70,12 +77,14 @@ describe("settings", () => {
           Duration.toMillis(settings.stopTimeout),
           settings.restartAfterCrash,
           settings.shutdownOnRelease,
-          settings.spares
+          settings.spares,
+          settings.maxSharedBytes,
+          settings.maxSharedCells
         ],
-        [3, 2000, false, "Smart", 2]
+        [3, 2000, false, "Smart", 2, 65_536, 4]
       )
       for (
-        const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["KILL_AFTER", "-5 seconds"], [
+        const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["MAX_SHARED_BYTES", "99999999"], ["KILL_AFTER", "-5 seconds"], [
           "STOP_TIMEOUT",
           "soon"
         ]]

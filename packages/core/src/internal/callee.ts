@@ -15,6 +15,8 @@ import * as Wire from "./wire.ts"
 
 /** Somebody who calls. */
 export interface Client {
+  /** What handlers are told of who calls (`ServerClient.id`). */
+  readonly id: number
   readonly receive: (message: Wire.FromCaller) => void
   /** The line takes more again. */
   readonly drain: () => void
@@ -118,6 +120,7 @@ export const make = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
       const line: Line = { send: to, full: false, waiting: new Set() }
       lines.set(client, line)
       return {
+        id: client,
         receive: (message) => hear(client, toEncoded(message)),
         drain: () => wake(line),
         disconnect: () => {

@@ -22,6 +22,15 @@ import { maxFrameBytes } from "../FramePort.ts"
 import { codecFor } from "./rpcCodec.ts"
 import * as Wire from "./wire.ts"
 
+/** A call that has not ended. */
+export interface Pending<E> {
+  /** Whose call it is. */
+  readonly owner: object
+  readonly receive: (message: Wire.FromCallee) => void
+  /** The other side has ended. */
+  readonly fail: (error: E) => void
+}
+
 /** The calling side of a line on which calls can fail with `E` beside their own errors. */
 export interface Caller<E> {
   /** Closing the scope interrupts the calls that were made with it, and no others. */
@@ -29,6 +38,14 @@ export interface Caller<E> {
     group: RpcGroup.RpcGroup<Rpcs>,
     spanAttributes: Readonly<Record<string, unknown>>
   ) => Effect.Effect<RpcClient.RpcClient<Rpcs, E>, never, Scope.Scope | Rpc.MiddlewareClient<Rpcs>>
+  /** A number for a call that somebody else makes. */
+  readonly begin: (pending: Pending<E>) => number
+  /** Says something about a call. `false`: the line is full, and `whenDrained` tells when it is not. */
+  readonly put: (message: Wire.FromCaller) => boolean
+  readonly whenDrained: (listener: () => void) => void
+  /** Interrupts one call, or all of an owner's. */
+  readonly interrupt: (id: number) => void
+  readonly release: (owner: object) => void
   readonly receive: (message: Wire.FromCallee) => void
   /** The line takes more again. */
   readonly drain: () => void
@@ -46,9 +63,9 @@ interface Schemas {
 
 type Encoding = Effect.Effect<Uint8Array, Schema.SchemaError>
 
-/** A call that has not ended. */
+/** A call of this process. */
 interface Call {
-  /** Whose client it was made with. */
+  readonly id: number
   readonly owner: object
   readonly rpc: Rpc.AnyWithProps
   readonly schemas: Schemas
@@ -81,12 +98,12 @@ const schemasOf = (rpc: Rpc.AnyWithProps): Schemas => {
 export interface Options {
   /** As `FramePort.send`. */
   readonly send: (frame: Uint8Array) => boolean
-  /** Hears that an answer was none. */
-  readonly reject: (detail: string) => void
+  /** Ends whoever has sent an answer that is none. Absent: that is another's to do, and the call dies of it. */
+  readonly reject?: (detail: string) => void
 }
 
 export const make = <E>({ reject, send }: Options): Caller<E> => {
-  const calls = new Map<number, Call>()
+  const calls = new Map<number, Pending<E>>()
   const waiting = new Set<() => void>()
   let lastId = 0
   let full = false
@@ -98,8 +115,24 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
     return lastId
   }
 
-  const put = (message: Wire.FromCaller): void => {
+  const put = (message: Wire.FromCaller): boolean => {
     if (ended === undefined && !send(Wire.encode(message))) full = true
+    return !full
+  }
+
+  const begin = (pending: Pending<E>): number => {
+    const id = nextId()
+    if (ended === undefined) calls.set(id, pending)
+    else pending.fail(ended.error)
+    return id
+  }
+
+  const whenDrained = (listener: () => void): void => {
+    const wake = (): void => {
+      waiting.delete(wake)
+      listener()
+    }
+    waiting.add(wake)
   }
 
   /** Whoever calls waits for a line that is full; what ends or goes on with a call is small, and never waits. */
@@ -155,7 +188,7 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
             )
           )
         }
-        calls.set(id, call)
+        calls.set(id, pendingOf(call))
         if (!send(frame)) full = true
         return Effect.void
       })
@@ -175,6 +208,7 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
           case "Request": {
             const rpc = group.requests.get(message.tag) as unknown as Rpc.AnyWithProps
             return request(message, {
+              id: Number(message.id),
               owner,
               rpc,
               schemas: schemasOf(rpc),
@@ -194,11 +228,7 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
       }
     })
     // Runs before the client itself gives up its calls, without a word to the other side.
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        for (const [id, call] of calls) if (call.owner === owner) interrupt(id)
-      })
-    )
+    yield* Effect.addFinalizer(() => Effect.sync(() => release(owner)))
     return client
   })
 
@@ -206,42 +236,54 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
     if (calls.delete(id)) put({ _tag: "Interrupt", id })
   }
 
-  const settle = (id: number, call: Call, exit: Exit.Exit<unknown, unknown>): void => {
-    Effect.runFork(call.write({ _tag: "Exit", clientId: 0, requestId: RequestId(id), exit: exit as never }))
+  const release = (owner: object): void => {
+    for (const [id, call] of calls) if (call.owner === owner) interrupt(id)
   }
 
-  const refuse = (call: Call): void => reject(`sent an answer to ${call.rpc._tag} that does not decode`)
+  const settle = (call: Call, exit: Exit.Exit<unknown, unknown>): void => {
+    Effect.runFork(call.write({ _tag: "Exit", clientId: 0, requestId: RequestId(call.id), exit: exit as never }))
+  }
+
+  const refuse = (call: Call): void => {
+    const detail = `sent an answer to ${call.rpc._tag} that does not decode`
+    if (reject === undefined) return settle(call, Exit.die(new Error(`whoever was called ${detail}`)))
+    // It ends with all the others.
+    calls.set(call.id, pendingOf(call))
+    reject(detail)
+  }
+
+  const pendingOf = (call: Call): Pending<E> => ({
+    owner: call.owner,
+    fail: (error) => settle(call, Exit.fail(error)),
+    receive: (message) => {
+      const { context, id, schemas } = call
+      if (message._tag === "Exit") {
+        return decoded(schemas.decodeExit(message.exit), context, (exit) => settle(call, exit), () => refuse(call))
+      }
+      decoded(schemas.decodeChunk(message.values), context, (values) => {
+        // In a fiber of its own: a reader who is behind holds up its own stream and nobody else's.
+        Effect.runFork(call.write({ _tag: "Chunk", clientId: 0, requestId: RequestId(id), values: values as never }))
+      }, () => refuse(call))
+    }
+  })
 
   const receive = (message: Wire.FromCallee): void => {
-    // Nobody waits for it any more.
+    // Nobody may wait for it any more.
     const call = calls.get(message.id)
-    if (call === undefined) return
-    const { context, schemas } = call
-    if (message._tag === "Exit") {
-      calls.delete(message.id)
-      return decoded(schemas.decodeExit(message.exit), context, (exit) => settle(message.id, call, exit), () => {
-        calls.set(message.id, call)
-        refuse(call)
-      })
-    }
-    decoded(schemas.decodeChunk(message.values), context, (values) => {
-      // In a fiber of its own: a reader who is behind holds up its own stream and nobody else's.
-      Effect.runFork(
-        call.write({ _tag: "Chunk", clientId: 0, requestId: RequestId(message.id), values: values as never })
-      )
-    }, () => refuse(call))
+    if (message._tag === "Exit") calls.delete(message.id)
+    call?.receive(message)
   }
 
   const end = (error: E): void => {
     if (ended !== undefined) return
     ended = { error }
-    const pending = [...calls]
+    const pending = [...calls.values()]
     calls.clear()
-    for (const [id, call] of pending) settle(id, call, Exit.fail(error))
+    for (const call of pending) call.fail(error)
     drain()
   }
 
-  return { client, receive, drain, end }
+  return { client, begin, put, whenDrained, interrupt, release, receive, drain, end }
 }
 
 /** Nearly everything decodes at once; what needs a service may take its time. */

@@ -1,13 +1,16 @@
 /**
- * The postmaster's end of the line to one life of a worker: calls go out, calls
- * come in, and all of them end with that life.
+ * The postmaster's end of the line to one life of a worker. The application
+ * calls the worker, the worker calls the postmaster, and workers call each other
+ * through it; all of that ends with the life.
  *
  * Ownership: made by the loop when the life begins, ended by it when the life
  * has ended, with the error that tells how.
  */
 import * as Result from "effect/Result"
 import type { PostmasterDied, WorkerStopped } from "../HandleError.ts"
+import type { LifeRef } from "../Registration.ts"
 import type { Child } from "../Spawner.ts"
+import type * as Callee from "./callee.ts"
 import * as Caller from "./caller.ts"
 import * as Wire from "./wire.ts"
 
@@ -15,20 +18,140 @@ import * as Wire from "./wire.ts"
 export type CallLost = WorkerStopped | PostmasterDied
 
 export interface Connection {
+  readonly life: LifeRef
   readonly caller: Caller.Caller<CallLost>
+  /** Lets this worker call another one; the number is what both name it by. */
+  readonly relay: (to: Connection) => number
   readonly end: (error: CallLost) => void
 }
 
-export const make = ({ port, reject }: Pick<Child, "port" | "reject">): Connection => {
+/** Takes the calls of one worker to the postmaster. */
+export type Door = (connection: Connection, send: (frame: Uint8Array) => boolean) => Callee.Client
+
+/**
+ * How many of a worker's calls are taken on before the first is answered, those
+ * aside that take their time by nature. Whoever floods waits; others do not.
+ */
+const maxUnanswered = 16
+
+/** How many calls a worker may have open in all. Nobody needs as many, and each costs the postmaster memory. */
+const maxOpen = 65_536
+
+interface Tunnel {
+  readonly caller: Caller.Caller<CallLost>
+  /** The numbers that the other side knows this side's calls by. */
+  readonly ids: Map<number, number>
+}
+
+export const make = (
+  { port, reject }: Pick<Child, "port" | "reject">,
+  life: LifeRef,
+  door: Door,
+  /** Whether a call is answered as soon as the postmaster comes to it. */
+  isBrief: (tag: string) => boolean
+): Connection => {
   const caller = Caller.make<CallLost>({ send: port.send, reject })
+  const tunnels = new Map<number, Tunnel>()
+  const open = new Set<number>()
+  const unanswered = new Set<number>()
+  let lastTunnel = 0
+  /** Why the line is not read at the moment. */
+  let floods = false
+  let waits = 0
+  let client: Callee.Client | undefined
+
+  const hold = (): void => port.pause(floods || waits > 0)
+
+  const answer = (frame: Uint8Array): boolean => {
+    const id = Wire.ended(frame)
+    if (id !== undefined) {
+      open.delete(id)
+      unanswered.delete(id)
+      if (floods && unanswered.size < maxUnanswered) {
+        floods = false
+        hold()
+      }
+    }
+    return port.send(frame)
+  }
+
+  const called = (message: Wire.FromCaller): void => {
+    if (message._tag === "Request") {
+      if (open.has(message.id)) return reject(`sent two calls of number ${message.id}`)
+      if (open.size >= maxOpen) return reject(`sent more than ${maxOpen} calls and waits for the answers of all`)
+      open.add(message.id)
+      if (isBrief(message.tag)) unanswered.add(message.id)
+      if (!floods && unanswered.size >= maxUnanswered) {
+        floods = true
+        hold()
+      }
+    }
+    client ??= door(self, answer)
+    client.receive(message)
+  }
+
+  const relayed = (number: number, message: Wire.FromCaller): void => {
+    const tunnel = tunnels.get(number)
+    if (tunnel === undefined) return reject(`sent a call by way ${number}, which there is not`)
+    const { caller, ids } = tunnel
+    if (message._tag !== "Request") {
+      const id = ids.get(message.id)
+      if (id === undefined) return
+      if (message._tag === "Ack") return void caller.put({ _tag: "Ack", id })
+      ids.delete(message.id)
+      return caller.interrupt(id)
+    }
+    if (ids.has(message.id)) return reject(`sent two calls of number ${message.id}`)
+    if (ids.size >= maxOpen) return reject(`sent more than ${maxOpen} calls and waits for the answers of all`)
+    const id = caller.begin({
+      owner: self,
+      receive: (answer) => {
+        if (answer._tag === "Exit") ids.delete(message.id)
+        port.send(Wire.encode({ _tag: "Relay", id: number, message: { ...answer, id: message.id } }))
+      },
+      // Who calls is told of the end itself.
+      fail: () => ids.delete(message.id)
+    })
+    ids.set(message.id, id)
+    if (caller.put({ ...message, id })) return
+    // The other one is behind, so this one has to wait, and nobody else.
+    waits++
+    hold()
+    caller.whenDrained(() => {
+      waits--
+      hold()
+    })
+  }
+
+  const self: Connection = {
+    life,
+    caller,
+    relay: (to) => {
+      tunnels.set(++lastTunnel, { caller: to.caller, ids: new Map() })
+      return lastTunnel
+    },
+    end: (error) => {
+      caller.end(error)
+      client?.disconnect()
+      for (const tunnel of tunnels.values()) tunnel.caller.release(self)
+    }
+  }
+
   port.listen({
-    onDrain: caller.drain,
+    onDrain: () => {
+      caller.drain()
+      client?.drain()
+    },
     onFrame: (frame) => {
       const message = Wire.decode(frame)
       if (Result.isFailure(message)) return reject(`sent ${message.failure}`)
-      if (Wire.isFromCallee(message.success)) return caller.receive(message.success)
-      reject(`sent a call, and nobody has told it what to call`)
+      const { success } = message
+      if (success._tag !== "Relay") {
+        return Wire.isFromCallee(success) ? caller.receive(success) : called(success)
+      }
+      if (Wire.isFromCallee(success.message)) return reject("sent an answer by way of another worker's call")
+      relayed(success.id, success.message)
     }
   })
-  return { caller, end: caller.end }
+  return self
 }

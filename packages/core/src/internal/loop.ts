@@ -33,6 +33,7 @@ import { lost } from "../ExitStatus.ts"
 import { PostmasterDied } from "../HandleError.ts"
 import type { SlotRef } from "../Identity.ts"
 import { overtakes } from "../Phase.ts"
+import { isBrief } from "../PostmasterRpcs.ts"
 import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
 import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
 import type { Recording } from "../Recording.ts"
@@ -65,6 +66,8 @@ export interface Loop {
   readonly events: Stream.Stream<PostmasterEvent>
   /** Who is registered under a name, in the order of registration. */
   readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
+  /** Who is registered under a reference that is not stale. */
+  readonly watch: (ref: SlotRef) => Watch.Watch | undefined
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   readonly recording: Effect.Effect<Recording>
   /** Opens the table, runs the startup effect, and returns when phase Run is reached or the postmaster has halted. */
@@ -77,8 +80,11 @@ export type Startup = (phase: { readonly consistent: Effect.Effect<void> }) => E
 
 const maxUnreadEvents = 1024
 
-export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | PostmasterConfig | Scope.Scope> = Effect
-  .fnUntraced(function*(startup: Startup) {
+export const make: (
+  startup: Startup,
+  door: Connection.Door
+) => Effect.Effect<Loop, never, Spawner | PostmasterConfig | Scope.Scope> = Effect
+  .fnUntraced(function*(startup: Startup, door: Connection.Door) {
     const spawner = yield* Spawner
     const settings = yield* PostmasterConfig
     const scope = yield* Effect.scope
@@ -170,7 +176,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
         )
         if (birth.abandoned) return yield* Effect.interrupt
         children[ref.slot] = child
-        connections[ref.slot] = Connection.make(child)
+        connections[ref.slot] = Connection.make(child, { ref, pid: child.pid }, door, isBrief)
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
         stage = "Alive"
         early.forEach(report)
@@ -409,6 +415,7 @@ export const make: (startup: Startup) => Effect.Effect<Loop, never, Spawner | Po
       events: Hub.stream(events, eventsLost),
       find: (name) =>
         Effect.sync(() => SlotTable.namesakes(state.table, name).flatMap(({ ref }) => watches[ref.slot] ?? [])),
+      watch: (ref) => SlotTable.find(state.table, ref) && watches[ref.slot],
       typeByPid: (pid) =>
         Effect.sync(() =>
           Option.fromUndefinedOr(closed ? undefined : SlotTable.findPid(state.table, pid)?.registration.type)

@@ -18,6 +18,7 @@ import type { Pid, SlotRef } from "../Identity.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
 import type { Calls } from "../WorkerProtocol.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
+import type { Caller } from "./caller.ts"
 import type { CallLost, Connection } from "./connection.ts"
 
 export interface Watch {
@@ -43,6 +44,13 @@ export const make = (name: string, ref: SlotRef): Watch => ({
   lost: false,
   listeners: new Set(),
   connection: undefined
+})
+
+/** A watch on a tenancy that is long over, of which nothing else is known. */
+export const stale = (name: string, ref: SlotRef): Watch => ({
+  ...make(name, ref),
+  status: WorkerStatus.stopped(),
+  gone: true
 })
 
 export const update = (self: Watch, status: WorkerStatus.WorkerStatus, gone: boolean): void => {
@@ -104,47 +112,81 @@ const until = <A, E>(
     })
   })
 
-const pidOf = (status: WorkerStatus.WorkerStatus): Pid | undefined =>
+export const pidOf = (status: WorkerStatus.WorkerStatus): Pid | undefined =>
   status._tag === "Started" || status._tag === "Ready" ? status.pid : undefined
 
 type Stopped = Extract<WorkerStatus.WorkerStatus, { readonly _tag: "Stopped" }>
 
 const maxUnread = 256
 
+/** What a watch shows at one moment. */
+export interface Sight {
+  readonly status: WorkerStatus.WorkerStatus
+  readonly gone: boolean
+}
+
+/** What it shows now, then every change, to the end of the tenancy. Who falls far behind loses the oldest. */
+export const sights = (self: Watch): Stream.Stream<Sight, PostmasterDied> =>
+  Stream.callback<Sight, PostmasterDied>((queue) => {
+    const listen = (): void => {
+      Queue.offerUnsafe(queue, { status: self.status, gone: self.gone })
+      if (self.died !== undefined) Queue.failCauseUnsafe(queue, Cause.fail(self.died))
+      else if (self.gone) Queue.endUnsafe(queue)
+    }
+    return Effect.acquireRelease(
+      Effect.sync(() => {
+        self.listeners.add(listen)
+        listen()
+      }),
+      () => Effect.sync(() => self.listeners.delete(listen))
+    )
+  }, { bufferSize: maxUnread, strategy: "sliding" })
+
+/** What a handle asks of whoever keeps the watch. */
+export interface Keeper {
+  /** The postmaster's identity. */
+  readonly id: string
+  readonly terminate: (ref: SlotRef) => Effect.Effect<void>
+  /** The line to the life that runs now. */
+  readonly connect: (watch: Watch) => Effect.Effect<Caller<CallLost>, CallLost>
+}
+
 /** The handle of the watched tenancy. */
 export const toHandle = <Rpcs extends Rpc.Any = never>(
   self: Watch,
   protocol: Calls<Rpcs> | undefined,
-  terminate: Effect.Effect<void>
+  keeper: Keeper
 ): WorkerHandle<Rpcs> => {
   const whenStopped = (status: Stopped) => Effect.fail(stopped(self, status.lastExit))
-  const client = (between: (status: Stopped) => Effect.Effect<never, WorkerStopped> | undefined) =>
-    Effect.flatMap(
-      until(self, (status) => {
-        if (self.connection !== undefined) return Effect.succeed(self.connection.caller)
-        return status._tag === "Stopped" ? between(status) : undefined
-      }),
+  const client = (between: (status: Stopped) => Effect.Effect<never, WorkerStopped> | undefined) => {
+    const caller = (tried: Pid | undefined): Effect.Effect<Caller<CallLost>, CallLost> =>
+      Effect.flatMap(
+        until(self, (status) => {
+          const pid = pidOf(status)
+          if (pid !== undefined && pid !== tried) return Effect.succeed(pid)
+          return status._tag === "Stopped" ? between(status) : undefined
+        }),
+        (pid) =>
+          Effect.catchIf(
+            keeper.connect(self),
+            // It has just ended, and the word of it is on its way.
+            (error) => error._tag === "WorkerStopped",
+            () => caller(pid)
+          )
+      )
+    return Effect.flatMap(
+      caller(undefined),
       (caller) => caller.client(RpcGroup.make(...protocol?.rpcs ?? []), { worker: self.name })
     )
+  }
   return {
     name: self.name,
     ref: self.ref,
+    address: { postmaster: keeper.id, ref: self.ref, name: self.name },
     status: Effect.sync(() => self.status),
     pid: Effect.sync(() => Option.fromUndefinedOr(pidOf(self.status))),
-    statuses: Stream.callback<WorkerStatus.WorkerStatus, PostmasterDied>((queue) => {
-      const listen = (): void => {
-        Queue.offerUnsafe(queue, self.status)
-        if (self.died !== undefined) Queue.failCauseUnsafe(queue, Cause.fail(self.died))
-        else if (self.gone) Queue.endUnsafe(queue)
-      }
-      return Effect.acquireRelease(
-        Effect.sync(() => {
-          self.listeners.add(listen)
-          listen()
-        }),
-        () => Effect.sync(() => self.listeners.delete(listen))
-      )
-    }, { bufferSize: maxUnread, strategy: "sliding" }).pipe(
+    statuses: sights(self).pipe(
+      Stream.map(({ status }) => status),
       // A tenancy that ends between two lives is stopped already.
       Stream.changesWith((self, that) => self._tag === that._tag && pidOf(self) === pidOf(that))
     ),
@@ -155,11 +197,7 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
     waitForReady: until(
       self,
       (status) =>
-        status._tag === "Ready"
-          ? Effect.succeed(status.pid)
-          : status._tag === "Stopped"
-          ? whenStopped(status)
-          : undefined
+        status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? whenStopped(status) : undefined
     ),
     waitForEnd: until(
       self,
@@ -167,7 +205,7 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
         self.gone && status._tag === "Stopped" ? Effect.succeed(Option.fromUndefinedOr(status.lastExit)) : undefined
     ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
-    terminate,
+    terminate: keeper.terminate(self.ref),
     client: client(whenStopped),
     waitForClient: client((status) => self.gone ? whenStopped(status) : undefined)
   }

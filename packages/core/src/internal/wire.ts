@@ -10,6 +10,7 @@
  *     Interrupt  nothing
  *     Chunk      some of a stream's elements
  *     Exit       how the call ended
+ *     Relay      another of these, for or from another worker; the number names the two who speak
  *
  * What the schemas of a call are needed for is bytes here (`rpcCodec.ts`).
  */
@@ -40,15 +41,24 @@ export type FromCallee =
   | { readonly _tag: "Chunk"; readonly id: number; readonly values: Uint8Array }
   | { readonly _tag: "Exit"; readonly id: number; readonly exit: Uint8Array }
 
-export type Message = FromCaller | FromCallee
+export interface Relay {
+  readonly _tag: "Relay"
+  readonly id: number
+  readonly message: FromCaller | FromCallee
+}
 
-export const isFromCallee = (message: Message): message is FromCallee =>
+export type Message = FromCaller | FromCallee | Relay
+
+export const isFromCallee = (message: FromCaller | FromCallee): message is FromCallee =>
   message._tag === "Chunk" || message._tag === "Exit"
+
+/** The number of the call that this frame ends. */
+export const ended = (frame: Uint8Array): number | undefined => frame[0] === 4 ? getNumber(frame, 1) : undefined
 
 /** Numbers of calls are below this. */
 export const endOfIds = 2 ** 32
 
-const kinds = ["Request", "Ack", "Interrupt", "Chunk", "Exit"] as const
+const kinds = ["Request", "Ack", "Interrupt", "Chunk", "Exit", "Relay"] as const
 
 const headBytes = 5
 
@@ -127,8 +137,13 @@ export const encode = (message: Message): Uint8Array => {
       return filled(3, message.id, message.values)
     case "Exit":
       return filled(4, message.id, message.exit)
+    case "Relay":
+      return relay(message.id, encode(message.message))
   }
 }
+
+/** The same as a relayed message that is a frame already. */
+export const relay = (id: number, frame: Uint8Array): Uint8Array => filled(5, id, frame)
 
 const isHeaders = (u: unknown): u is Request["headers"] =>
   Array.isArray(u) &&
@@ -184,6 +199,11 @@ export const decode = (frame: Uint8Array): Result.Result<Message, string> => {
       return Result.succeed({ _tag: kind, id, values: frame.subarray(headBytes) })
     case "Exit":
       return Result.succeed({ _tag: kind, id, exit: frame.subarray(headBytes) })
+    case "Relay":
+      return Result.flatMap(
+        decode(frame.subarray(headBytes)),
+        (message) => message._tag === "Relay" ? Result.fail(notUnderstood(frame)) : Result.succeed({ _tag: kind, id, message })
+      )
   }
 }
 

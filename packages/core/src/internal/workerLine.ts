@@ -20,14 +20,14 @@ export interface WorkerLine {
   readonly send: (frame: Uint8Array) => boolean
   /** Sets who is called. What has been called before waits for it. */
   readonly serve: (ear: Ear<Wire.FromCaller>) => void
-  /** Sets who has called. */
-  readonly call: (ear: Ear<Wire.FromCallee>) => void
+  /** Sets who has called, the postmaster or others through it. */
+  readonly call: (ear: Ear<Wire.FromCallee | Wire.Relay>) => void
 }
 
 /** `reject` hears that the postmaster speaks another language, as one of another version may. */
 export const make = (port: FramePort, reject: (detail: string) => void): WorkerLine => {
   let server: Ear<Wire.FromCaller> | undefined
-  let caller: Ear<Wire.FromCallee> | undefined
+  let caller: Ear<Wire.FromCallee | Wire.Relay> | undefined
   let listening = false
   let early: Array<Wire.FromCaller> = []
 
@@ -42,9 +42,10 @@ export const make = (port: FramePort, reject: (detail: string) => void): WorkerL
       onFrame: (frame) => {
         const message = Wire.decode(frame)
         if (Result.isFailure(message)) return reject(`the postmaster sent ${message.failure}`)
-        if (Wire.isFromCallee(message.success)) caller?.receive(message.success)
-        else if (server === undefined) early.push(message.success)
-        else server.receive(message.success)
+        const { success } = message
+        if (success._tag === "Relay" || Wire.isFromCallee(success)) caller?.receive(success)
+        else if (server === undefined) early.push(success)
+        else server.receive(success)
       }
     })
   }

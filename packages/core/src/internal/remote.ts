@@ -1,0 +1,117 @@
+/**
+ * The postmaster as a worker sees it: the same service, over the worker's line.
+ *
+ * Ownership: what is watched is watched for as long as the layer lives. A worker
+ * does not outlive its postmaster, so nothing in here fails for want of one.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { PostmasterDied } from "../HandleError.ts"
+import type { Pid, SlotRef } from "../Identity.ts"
+import { PostmasterRpcs } from "../PostmasterRpcs.ts"
+import type { ShutdownMode } from "../Phase.ts"
+import type { Registration } from "../Registration.ts"
+import type { RegistrationError } from "../RegistrationError.ts"
+import * as Caller from "./caller.ts"
+import type { CallLost } from "./connection.ts"
+import * as Watch from "./watch.ts"
+import * as Wire from "./wire.ts"
+import type { WorkerLine } from "./workerLine.ts"
+
+export const make = Effect.fnUntraced(function*(line: WorkerLine) {
+  const scope = yield* Effect.scope
+  const caller = Caller.make<PostmasterDied>({ send: line.send })
+  /** By their numbers, the ways to lives of other workers. */
+  const ways = new Map<number, Caller.Caller<CallLost>>()
+  /** The way to the life of a worker that was called last. */
+  const latest = new WeakMap<Watch.Watch, Way>()
+
+  line.call({
+    drain: () => {
+      caller.drain()
+      for (const way of ways.values()) way.drain()
+    },
+    receive: (message) => {
+      if (message._tag !== "Relay") return caller.receive(message)
+      if (Wire.isFromCallee(message.message)) ways.get(message.id)?.receive(message.message)
+    }
+  })
+  const postmaster = yield* caller.client(PostmasterRpcs, {})
+  const id = yield* Effect.orDie(postmaster.Identity())
+
+  const connect = Effect.fnUntraced(function*(watch: Watch.Watch): Effect.fn.Return<Caller.Caller<CallLost>, CallLost> {
+    const known = latest.get(watch)
+    if (known !== undefined && known.pid === Watch.pidOf(watch.status)) return known.caller
+    const { pid, way } = yield* postmaster.Connect({ ref: watch.ref, name: watch.name })
+    // A life that is not the one we know of: one of both is over, and the word of it on its way.
+    if (pid !== Watch.pidOf(watch.status)) return yield* Watch.stopped(watch, undefined)
+    const caller = Caller.make<CallLost>({ send: (frame) => line.send(Wire.relay(way, frame)) })
+    ways.set(way, caller)
+    latest.set(watch, { number: way, pid, caller })
+    return caller
+  })
+
+  const disconnect = (watch: Watch.Watch, error: CallLost): void => {
+    const way = latest.get(watch)
+    if (way === undefined) return
+    latest.delete(watch)
+    ways.delete(way.number)
+    way.caller.end(error)
+  }
+
+  /** Returns when the first sight has been seen, so that a handle never says what is not known yet. */
+  const watch = Effect.fnUntraced(function*(name: string, ref: SlotRef) {
+    const self = Watch.make(name, ref)
+    const seen = Deferred.makeUnsafe<void>()
+    yield* Effect.forkIn(
+      Effect.ignoreCause(Stream.runForEach(postmaster.Watch({ ref }), ({ gone, status }) =>
+        Effect.sync(() => {
+          Watch.update(self, status, gone)
+          if (status._tag === "Stopped") disconnect(self, Watch.stopped(self, status.lastExit))
+          Watch.tell(self)
+          Deferred.doneUnsafe(seen, Effect.void)
+        }))),
+      scope,
+      { startImmediately: true }
+    )
+    yield* Deferred.await(seen)
+    return self
+  })
+
+  return {
+    id,
+    watch,
+    connect,
+    register: (registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
+      dieWithPostmaster(postmaster.Register({ registration })),
+    terminate: (ref: SlotRef) => Effect.orDie(postmaster.Terminate({ ref })),
+    terminateUsers: (resource: string) => Effect.orDie(postmaster.TerminateUsers({ resource })),
+    find: (name: string) => Effect.orDie(postmaster.Find({ name })),
+    typeByPid: (pid: number) => Effect.map(Effect.orDie(postmaster.TypeByPid({ pid })), Option.fromNullOr),
+    snapshot: Effect.orDie(postmaster.Snapshot()),
+    snapshots: Stream.orDie(postmaster.Snapshots()),
+    events: Stream.orDie(postmaster.Events()),
+    recording: Effect.orDie(postmaster.Recording()),
+    reload: Effect.orDie(postmaster.Reload()),
+    shutdown: (mode: ShutdownMode) => Effect.orDie(postmaster.Shutdown({ mode })),
+    awaitHalt: postmaster.AwaitHalt()
+  }
+})
+
+interface Way {
+  readonly number: number
+  readonly pid: Pid
+  readonly caller: Caller.Caller<CallLost>
+}
+
+const dieWithPostmaster = <A, E>(effect: Effect.Effect<A, E | PostmasterDied>): Effect.Effect<A, Exclude<E, PostmasterDied>> =>
+  Effect.catchIf(
+    effect,
+    (error): error is Extract<E | PostmasterDied, PostmasterDied> => isDied(error),
+    (error) => Effect.die(error)
+  ) as Effect.Effect<A, Exclude<E, PostmasterDied>>
+
+const isDied = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "PostmasterDied"

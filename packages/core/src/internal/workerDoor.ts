@@ -1,0 +1,69 @@
+/**
+ * How workers come in by the front door: the postmaster's answers to what they
+ * call over their lines. What a worker asks for becomes a fact like any other.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { WorkerStopped } from "../HandleError.ts"
+import { PostmasterRpcs } from "../PostmasterRpcs.ts"
+import * as WorkerStatus from "../WorkerStatus.ts"
+import * as Callee from "./callee.ts"
+import type { Connection, Door } from "./connection.ts"
+import type { Loop } from "./loop.ts"
+import * as Watch from "./watch.ts"
+
+/** Made before the loop, which bears nobody before it can let them in. */
+export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
+  /** Who calls, by the number under which handlers know it. */
+  const connections = new Map<number, Connection>()
+
+  const handlers = PostmasterRpcs.toHandlers({
+    Identity: () => Effect.succeed(id),
+    Register: ({ registration }, { client }) =>
+      Effect.map(loop().register(registration, connections.get(client.id)!.life), ({ ref }) => ref),
+    Watch: ({ ref }) => {
+      const watch = loop().watch(ref)
+      return watch === undefined
+        ? Stream.succeed({ status: WorkerStatus.stopped(), gone: true })
+        // A postmaster that dies takes whoever has asked along.
+        : Stream.orDie(Watch.sights(watch))
+    },
+    Terminate: ({ ref }) => loop().tell({ _tag: "TerminateRequested", ref }),
+    TerminateUsers: ({ resource }) => loop().tell({ _tag: "TerminateUsersRequested", resource }),
+    Find: ({ name }) => Effect.map(loop().find(name), (watches) => watches.map(({ ref }) => ref)),
+    TypeByPid: ({ pid }) => Effect.map(loop().typeByPid(pid), (type) => type._tag === "Some" ? type.value : null),
+    Connect: ({ name, ref }, { client }) =>
+      Effect.suspend(() => {
+        const watch = loop().watch(ref)
+        return watch?.connection === undefined
+          ? Effect.fail(new WorkerStopped({ name, ref, isRetryable: watch !== undefined }))
+          : Effect.succeed({
+            way: connections.get(client.id)!.relay(watch.connection),
+            pid: watch.connection.life.pid
+          })
+      }),
+    Snapshot: () => loop().snapshot,
+    Snapshots: () => loop().snapshots,
+    Events: () => loop().events,
+    Recording: () => loop().recording,
+    Reload: () => loop().tell({ _tag: "ReloadRequested" }),
+    Shutdown: ({ mode }) => loop().tell({ _tag: "ShutdownRequested", mode }),
+    AwaitHalt: () => loop().awaitHalt
+  })
+
+  const callee = yield* Effect.provideContext(Callee.make(PostmasterRpcs), yield* handlers)
+
+  const door: Door = (connection, send) => {
+    const client = callee.connect(send)
+    connections.set(client.id, connection)
+    return {
+      ...client,
+      disconnect: () => {
+        connections.delete(client.id)
+        client.disconnect()
+      }
+    }
+  }
+  return door
+})
+
