@@ -21,17 +21,17 @@ import { Callable, Mortal, Narrow, Slow, TooLarge } from "./fixtures/callable.ts
 import { birth, fromSpares, workers } from "./support.ts"
 
 const spawners: ReadonlyArray<
-  { readonly name: string; readonly layer: Layer.Layer<Spawner>; readonly kills: boolean }
+  { readonly name: string; readonly layer: Layer.Layer<Spawner>; readonly processes: boolean }
 > = [
   ...(birth === "cold"
     ? [
-      { name: "fiber", layer: SpawnerFiber.layer, kills: false },
-      { name: "thread", layer: NodeSpawner.layerThread, kills: true }
+      { name: "fiber", layer: SpawnerFiber.layer, processes: false },
+      { name: "thread", layer: NodeSpawner.layerThread, processes: false }
     ]
     : birth === "spare"
-    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), kills: true }]
+    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), processes: false }]
     : []),
-  { name: "process", layer: workers(), kills: true }
+  { name: "process", layer: workers(), processes: true }
 ]
 
 const patience = 60_000
@@ -46,7 +46,7 @@ const untilNoted = (diary: Effect.Effect<ReadonlyArray<string>, WorkerStopped | 
     Effect.retry({ while: (error) => typeof error === "string" })
   )
 
-describe.each(spawners)("a worker called as a $name", ({ layer }) => {
+describe.each(spawners)("a worker called as a $name", ({ layer, processes }) => {
   const test = (
     name: string,
     body: Effect.Effect<void, unknown, Postmaster | Scope.Scope>
@@ -207,7 +207,8 @@ describe.each(spawners)("a worker called as a $name", ({ layer }) => {
     })
   )
 
-  for (const how of ["return", "fail", "die"] as const) {
+  const expected = { return: "Done", fail: "Failed", die: "Crashed", "kill -9": "Crashed" }
+  for (const how of ["return", "fail", "die", ...(processes ? ["kill -9"] as const : [])] as const) {
     test(
       `leaves nobody waiting when it ends by ${how}`,
       Effect.gen(function*() {
@@ -222,15 +223,16 @@ describe.each(spawners)("a worker called as a $name", ({ layer }) => {
           () => Effect.forkScoped(Stream.runForEach(client.Drip(), () => Effect.sleep("10 millis")))
         )
         yield* untilNoted(client.Diary(), "pending hangs")
-        const asked = yield* Effect.exit(client.Leave({ how }))
-        const ends = [asked, ...yield* Effect.forEach([...pending, ...streams], (fiber) => Fiber.await(fiber))]
+        if (how === "kill -9") process.kill(yield* worker.waitForStartup, "SIGKILL")
+        else pending.push(yield* Effect.forkScoped(client.Leave({ how })))
+        const ends = yield* Effect.forEach([...pending, ...streams], (fiber) => Fiber.await(fiber))
         for (const end of ends) {
           const error = Exit.isFailure(end) ? Cause.squash(end.cause) : end
           assert.instanceOf(error, WorkerStopped)
           assert.isFalse(error.isRetryable)
           assert.strictEqual(
             ExitStatus.verdict(error.lastExit!),
-            { return: "Done", fail: "Failed", die: "Crashed" }[how]
+            expected[how]
           )
         }
         assert.instanceOf(yield* Effect.flip(client.Add({ a: 1, b: 1 })), WorkerStopped)
