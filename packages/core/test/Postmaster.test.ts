@@ -14,6 +14,7 @@ import {
 } from "@effect-postmaster/core"
 import * as FramePort from "@effect-postmaster/core/FramePort"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
+import * as WorkerProtocol from "@effect-postmaster/core/WorkerProtocol"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
@@ -24,6 +25,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -820,4 +822,53 @@ describe("a spawner that breaks its contract", () => {
         assert.strictEqual((yield* postmaster.snapshot).freeSlots, 8)
       }).pipe(Effect.provide(broken(spawn)))
     }))
+})
+
+describe("calls to a scripted worker", () => {
+  const Weather = WorkerProtocol.make(
+    Rpc.make("Now", { payload: { place: Schema.String }, success: Schema.String })
+  )
+  const Station = BackgroundWorker.make("station", {
+    entry: { module: new URL("file:///station.js") },
+    protocol: Weather,
+    restart: "1 hour"
+  })
+  const calls = Script.answers(
+    Weather,
+    Weather.toLayer({ Now: ({ place }) => Effect.delay(Effect.succeed(`sunny in ${place}`), "1 minute") })
+  )
+
+  it.effect("are answered by its script, in the test's own time", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      yield* script("station", Script.serves({ calls }))
+      const station = yield* (yield* Postmaster).register(Station)
+      const client = yield* station.client
+      const answer = yield* Effect.forkScoped(client.Now({ place: "Oslo" }), { startImmediately: true })
+      yield* TestClock.adjust("59 seconds")
+      assert.isUndefined(answer.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(answer), "sunny in Oslo")
+    }).pipe(Effect.scoped, Effect.provide(TestPostmaster.layer)))
+
+  it.effect("fail with how its life ended, and succeed in the next one", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      yield* script("station", Script.dies("SIGSEGV", { after: "10 seconds", calls }), Script.serves({ calls }))
+      const station = yield* (yield* Postmaster).register(Station)
+      const client = yield* station.client
+      const answer = yield* Effect.forkScoped(Effect.flip(client.Now({ place: "Oslo" })), { startImmediately: true })
+      yield* TestClock.adjust("10 seconds")
+      const error = yield* Fiber.join(answer)
+      assert(error._tag === "WorkerStopped" && error.isRetryable)
+      assert.include(error.message, "SIGSEGV")
+      assert.deepStrictEqual(yield* Effect.flip(station.client), error)
+      const next = yield* Effect.forkScoped(
+        Effect.flatMap(station.waitForClient, (client) => client.Now({ place: "Rome" })),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust("1 hour")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* Fiber.join(next), "sunny in Rome")
+    }).pipe(Effect.scoped, Effect.provide(TestPostmaster.layer)))
 })

@@ -5,7 +5,12 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
+import type * as WorkerProtocol from "../WorkerProtocol.ts"
 
 /**
  * One life.
@@ -28,7 +33,18 @@ export interface Script {
   readonly obeys: Duration.Duration
   /** Whether an attached worker leaves the shared state in good order. */
   readonly clean: boolean
+  /** What answers calls to it; `undefined`: nobody, so that calls wait for its end. */
+  readonly calls: Calls | undefined
 }
+
+/**
+ * What answers the calls of a scripted life, for as long as the scope is open.
+ *
+ * @see {@link answers}
+ * @category models
+ * @since 0.1.0
+ */
+export type Calls = Effect.Effect<void, never, Scope.Scope>
 
 /**
  * What can be said about any life.
@@ -47,6 +63,8 @@ export interface Options {
   readonly obeys?: Duration.Input | undefined
   /** `false`: an attached worker leaves without detaching, which is a crash. Default: true. */
   readonly clean?: boolean | undefined
+  /** What answers calls to it, made by `answers`. Default: nobody; calls wait for its end. */
+  readonly calls?: Calls | undefined
 }
 
 const make = (end: ExitStatus, lasts: Duration.Input, options: Options | undefined): Script => ({
@@ -56,8 +74,37 @@ const make = (end: ExitStatus, lasts: Duration.Input, options: Options | undefin
   lasts: Duration.fromInputUnsafe(lasts),
   end,
   obeys: Duration.fromInputUnsafe(options?.obeys ?? 0),
-  clean: options?.clean ?? true
+  clean: options?.clean ?? true,
+  calls: options?.calls
 })
+
+/**
+ * Answers the calls of a scripted life by these handlers, which may be those of
+ * the real worker.
+ *
+ * **Example** (A worker that answers in a test)
+ *
+ * ```ts
+ * import { Script } from "@effect-postmaster/core/testing"
+ * import * as WorkerProtocol from "@effect-postmaster/core/WorkerProtocol"
+ * import * as Effect from "effect/Effect"
+ * import * as Rpc from "effect/rpc/Rpc"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Weather = WorkerProtocol.make(Rpc.make("Now", { success: Schema.String }))
+ *
+ * export const sunny = Script.serves({
+ *   calls: Script.answers(Weather, Weather.toLayer({ Now: () => Effect.succeed("sunny") }))
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const answers = <Rpcs extends Rpc.Any>(
+  protocol: WorkerProtocol.Calls<Rpcs>,
+  handlers: Layer.Layer<Rpc.ToHandler<Rpcs> | Rpc.Middleware<Rpcs> | Rpc.ServicesServer<Rpcs>>
+): Calls => Effect.flatMap(Layer.build(handlers), (context) => Effect.provideContext(protocol.serve(), context))
 
 /**
  * Leaves with an exit code: 0 done, 1 failed, anything else crashed.

@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import { exited, type ExitStatus, lost, signaled } from "../ExitStatus.ts"
 import * as FramePort from "../FramePort.ts"
 import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
+import * as WorkerLine from "../internal/workerLine.ts"
 import { isAttached, type Registration } from "../Registration.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
 import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
@@ -154,6 +155,8 @@ const make = Effect.gen(function*() {
     const life: Life = { ref, over: Deferred.makeUnsafe() }
     const decide = (status: ExitStatus): boolean => Deferred.doneUnsafe(life.over, Exit.succeed(status))
     alive.add(life)
+    const reject = (detail: string): void => void decide(lost(detail))
+    const [port, theirs] = FramePort.pair()
 
     const leave = (status: ExitStatus, clean: boolean): void => {
       if (!alive.delete(life)) return
@@ -166,6 +169,9 @@ const make = Effect.gen(function*() {
       // Even the shortest life is seen to have begun, by whoever asked for it.
       yield* Effect.yieldNow
       if (attached) report("Attached")
+      if (script.calls !== undefined) {
+        yield* Effect.provideService(script.calls, WorkerLine.CurrentLine, () => WorkerLine.make(theirs, reject))
+      }
       if (script.ready !== undefined) yield* later(script.ready, () => report("Ready"))
       if (Duration.isFinite(script.lasts)) yield* later(script.lasts, () => decide(script.end))
       const status = yield* Deferred.await(life.over)
@@ -199,8 +205,8 @@ const make = Effect.gen(function*() {
           }
         }),
       exit: Deferred.await(exit),
-      port: FramePort.closed,
-      reject: (detail) => decide(lost(detail))
+      port,
+      reject
     }
   })
 
