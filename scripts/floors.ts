@@ -37,6 +37,7 @@ const plans: Record<string, Plan> = {
         "WorkerSignal",
         "Phase",
         "RegistrationError",
+        "SharedMemoryError",
         "SpawnError",
         "SpareLoss",
         "FramePort",
@@ -55,6 +56,7 @@ const plans: Record<string, Plan> = {
         "WorkerContext",
         "internal/caller",
         "internal/callee",
+        "internal/desk",
         "internal/workerLine"
       ],
       [
@@ -88,7 +90,7 @@ const plans: Record<string, Plan> = {
       ["Recording", "internal/recorder"],
       ["internal/loop"],
       ["Postmaster"],
-      ["testing/TestPostmaster"]
+      ["WorkerPool", "testing/TestPostmaster"]
     ],
     packages: [deep.effect],
     spawners: ["SpawnerFiber", "testing/TestSpawner"],

@@ -1,7 +1,6 @@
 /**
  * Decides what shared memory is: cells that the postmaster holds, for the
- * application and for the workers that are attached to it, and how its use can
- * fail.
+ * application and for the workers that are attached to it.
  *
  * @since 0.1.0
  */
@@ -9,138 +8,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { PostmasterDied } from "./HandleError.ts"
-
-/**
- * There is no room for what was to be written. The cell keeps what it had.
- *
- * @category errors
- * @since 0.1.0
- */
-export class MemoryExhausted extends Schema.TaggedError<MemoryExhausted>(
-  "@effect-postmaster/core/SharedMemory/MemoryExhausted"
-)("MemoryExhausted", {
-  cell: Schema.String,
-  /** What the cell would take. */
-  bytes: Schema.Natural,
-  /** What the other cells take. */
-  taken: Schema.Natural,
-  maxBytes: Schema.Natural
-}) {
-  override get message(): string {
-    return `out of shared memory: cell "${this.cell}" would take ${this.bytes} bytes, ` +
-      `and ${this.taken} of ${this.maxBytes} are taken; consider a larger PostmasterConfig.maxSharedBytes`
-  }
-}
-
-/**
- * There are as many cells as there may be.
- *
- * @category errors
- * @since 0.1.0
- */
-export class CellsExhausted extends Schema.TaggedError<CellsExhausted>(
-  "@effect-postmaster/core/SharedMemory/CellsExhausted"
-)("CellsExhausted", {
-  cell: Schema.String,
-  maxCells: Schema.Natural
-}) {
-  override get message(): string {
-    return `out of shared memory: no room for cell "${this.cell}" beside ${this.maxCells} others; ` +
-      `consider a larger PostmasterConfig.maxSharedCells`
-  }
-}
-
-/**
- * The worker has not asked for shared memory: its definition lacks the flag
- * `"SharedMemory"`.
- *
- * @category errors
- * @since 0.1.0
- */
-export class NotAttached extends Schema.TaggedError<NotAttached>(
-  "@effect-postmaster/core/SharedMemory/NotAttached"
-)("NotAttached", {
-  worker: Schema.String,
-  cell: Schema.String
-}) {
-  override get message(): string {
-    return `background worker "${this.worker}" is not attached to shared memory and may not use cell "${this.cell}"; ` +
-      `give it the flag "SharedMemory"`
-  }
-}
-
-/**
- * The value to be written does not fit the cell's schema.
- *
- * @category errors
- * @since 0.1.0
- */
-export class CellNotEncoded extends Schema.TaggedError<CellNotEncoded>(
-  "@effect-postmaster/core/SharedMemory/CellNotEncoded"
-)("CellNotEncoded", {
-  cell: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `shared cell "${this.cell}": the value does not fit its schema: ${this.detail}`
-  }
-}
-
-/**
- * What the cell holds does not fit its schema: somebody uses the name for
- * something else.
- *
- * @category errors
- * @since 0.1.0
- */
-export class CellNotDecoded extends Schema.TaggedError<CellNotDecoded>(
-  "@effect-postmaster/core/SharedMemory/CellNotDecoded"
-)("CellNotDecoded", {
-  cell: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `shared cell "${this.cell}" holds what does not fit its schema: ${this.detail}`
-  }
-}
-
-/**
- * Schema of the reasons the use of shared memory can fail for.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const SharedMemoryErrorReason = Schema.Union([
-  MemoryExhausted,
-  CellsExhausted,
-  NotAttached,
-  CellNotEncoded,
-  CellNotDecoded
-])
-
-/**
- * Why the use of shared memory failed.
- *
- * @category errors
- * @since 0.1.0
- */
-export type SharedMemoryErrorReason = typeof SharedMemoryErrorReason.Type
-
-/**
- * The use of shared memory failed.
- *
- * @category errors
- * @since 0.1.0
- */
-export class SharedMemoryError extends Schema.TaggedError<SharedMemoryError>(
-  "@effect-postmaster/core/SharedMemory/SharedMemoryError"
-)("SharedMemoryError", {
-  reason: SharedMemoryErrorReason
-}) {
-  override get message(): string {
-    return this.reason.message
-  }
-}
+import type { SharedMemoryError } from "./SharedMemoryError.ts"
 
 /**
  * Schema of a `Present`.

@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { PostmasterDied } from "./HandleError.ts"
-import { CellNotDecoded, CellNotEncoded, type Present, SharedMemory, SharedMemoryError } from "./SharedMemory.ts"
+import { type Present, SharedMemory } from "./SharedMemory.ts"
+import { CellNotDecoded, CellNotEncoded, SharedMemoryError } from "./SharedMemoryError.ts"
 
 /**
  * A value in shared memory. It is data; its use needs a `SharedMemory`.

@@ -84,7 +84,10 @@ describe("settings", () => {
         [3, 2000, false, "Smart", 2, 65_536, 4]
       )
       for (
-        const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["MAX_SHARED_BYTES", "99999999"], ["KILL_AFTER", "-5 seconds"], [
+        const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["MAX_SHARED_BYTES", "99999999"], [
+          "KILL_AFTER",
+          "-5 seconds"
+        ], [
           "STOP_TIMEOUT",
           "soon"
         ]]

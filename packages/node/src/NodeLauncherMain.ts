@@ -5,11 +5,11 @@
  *
  * It is a program, not a library, and as small as can be: the kernel copies the
  * page tables of whoever forks, and this process has few. It hands each worker's
- * output and channel over to the application and keeps none, reaps and signals
- * the workers as their parent, and guards them: when its own channel ends, the
- * application is gone, and every group it knows is sent SIGKILL, whatever its
- * members are busy with (PostgreSQL: `PostmasterIsAlive`, for those who cannot
- * look).
+ * output, channel and data line over to the application and keeps none, reaps
+ * and signals the workers as their parent, and guards them: when its own channel
+ * ends, the application is gone, and every group it knows is sent SIGKILL,
+ * whatever its members are busy with (PostgreSQL: `PostmasterIsAlive`, for those
+ * who cannot look).
  *
  * Signals do not end it, since whoever sends one to everybody here (a terminal,
  * a service manager) does not mean the guardian.
@@ -70,7 +70,7 @@ const fork = (ticket: Ticket, order: ForkOrder): void => {
     children.delete(ticket)
     tell({ _tag: "Gone", ticket, code, signal: name })
   })
-  const pipes = [child.stdout, child.stderr, child.stdio[3]].map(detach)
+  const pipes = child.stdio.slice(1).map(detach)
   inTransit.set(ticket, pipes)
   watch ??= setInterval(() => {
     if (!process.connected) leave()

@@ -3,9 +3,10 @@
  * threads of this one: with which program, flags and environment.
  *
  * A process leads a group of its own and speaks with the postmaster on file
- * descriptor 3, a thread on a message port; the output of either becomes entries
- * of the application's log. What all have in common is decided in
- * `internal/spawning.ts`, what one life is worth in `internal/workerProcess.ts`.
+ * descriptors 3 (control) and 4 (data), a thread on two message ports; the
+ * output of either becomes entries of the application's log. What all have in
+ * common is decided in `internal/spawning.ts`, what one life is worth in
+ * `internal/workerProcess.ts`.
  *
  * @since 0.1.0
  */

@@ -7,18 +7,20 @@
  *
  * Everything comes on one message port, signals too: the operating system's are
  * the application's own. The port keeps an idle worker alive, and nothing of it
- * outlives the application.
+ * outlives the application. The data line is another port.
  *
  * @since 0.1.0
  */
 import { workerData } from "node:worker_threads"
 import { makeFarSide } from "./internal/farSide.ts"
 import type { ThreadData } from "./internal/forkThread.ts"
+import { openThreadLine } from "./internal/threadLine.ts"
 
-const { channel } = workerData as ThreadData
+const { channel, line } = workerData as ThreadData
 
 const { crash, hear, listen } = makeFarSide({
   send: (frame) => channel.postMessage(frame),
+  openLine: openThreadLine(line),
   entitle: () => {}
 })
 

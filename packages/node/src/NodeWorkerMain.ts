@@ -10,6 +10,7 @@
  *   it left is said.
  * - It hears signals on the channel and from the operating system alike. SIGINT
  *   is ignored: the terminal's interrupt is the postmaster's affair.
+ * - Its data line is file descriptor 4, opened when the program asks for it.
  * - When descriptor 3 ends, the postmaster is gone, and the whole process group
  *   ends by SIGKILL.
  *
@@ -19,7 +20,9 @@ import * as Net from "node:net"
 import { channelFd } from "./internal/channel.ts"
 import { makeFarSide } from "./internal/farSide.ts"
 import { Fs } from "./internal/fs.ts"
+import { lineFd } from "./internal/line.ts"
 import { signalGroup } from "./internal/processGroup.ts"
+import { openSocketLine } from "./internal/socketLine.ts"
 
 /** How long a full channel is waited for. The postmaster reads it in bounded time or is gone. */
 const patienceMillis = 2_000
@@ -44,8 +47,9 @@ const send = (frame: Uint8Array): void => {
   }
 }
 
-const { crash, hear, listen, orphan, signals, spoken } = makeFarSide({
+const { crash, flush, hear, listen, orphan, signals, spoken } = makeFarSide({
   send,
+  openLine: (broken) => openSocketLine(new Net.Socket({ fd: lineFd, readable: true, writable: true }))(broken),
   entitle: (title) => {
     process.title = title
   }
@@ -79,6 +83,7 @@ writeAtOnce(process.stderr)
 // Takes along what it has started, should nobody be left to do it. The last words
 // are believed, whatever this looks like from outside.
 process.on("exit", (code) => {
+  flush()
   if (spoken() === code) signalGroup(process.pid, "SIGKILL")
 })
 

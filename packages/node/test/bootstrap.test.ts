@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { buildSync } from "esbuild"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -71,6 +72,26 @@ describe("a worker process", () => {
 })
 
 describe("the bundle", () => {
+  for (const program of ["NodeWorkerMain", "NodeThreadMain"]) {
+    it(`of ${program} has no runtime of Effect in it: an entry brings its own`, () => {
+      const { metafile } = buildSync({
+        bundle: true,
+        platform: "node",
+        format: "esm",
+        conditions: ["@effect-postmaster/source"],
+        entryPoints: [fileURLToPath(new URL(`../src/${program}.ts`, import.meta.url))],
+        outdir: Os.tmpdir(),
+        write: false,
+        metafile: true
+      })
+      const [output] = Object.values(metafile.outputs)
+      const bundled = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+      assert.isTrue(bundled.some(([path]) => path.endsWith("/farSide.ts")))
+      const runtime = /\/effect\/(src|dist)\/(Effect|Schema|internal\/effect)\.[jt]s$/
+      assert.deepStrictEqual(bundled.filter(([path]) => runtime.test(path)), [])
+    })
+  }
+
   const bundled: ReadonlyArray<BundledPackage> = [
     { name: "alpha", version: "1.0.0", imports: [], modules: ["dist/A.js", "dist/internal/a.js"] },
     { name: "@scope/beta", version: "2.0.0", imports: ["alpha"], modules: ["dist/B.js"] }

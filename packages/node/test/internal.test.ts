@@ -9,11 +9,11 @@ import {
   encodeToPostmaster,
   encodeToWorker,
   hear,
-  makeDeframer,
   maxFrameFromWorker,
   type Said,
   type ToPostmaster
 } from "../src/internal/channel.ts"
+import { headerBytes, makeDeframer, putHeader } from "../src/internal/frames.ts"
 import { makeLineSplitter, maxLineBytes } from "../src/internal/lines.ts"
 import { inheritedFlags, inheritedNodeOptions } from "../src/internal/nodeFlags.ts"
 import { makeTap, relayLines } from "../src/internal/output.ts"
@@ -21,6 +21,27 @@ import { launch } from "./support.ts"
 
 const chunks = (bytes: Uint8Array, size: number): ReadonlyArray<Uint8Array> =>
   Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size))
+
+/** All frames in these chunks, or what is wrong with the first that is none. */
+const cut = (pieces: ReadonlyArray<Uint8Array>, maxBytes: number): ReadonlyArray<Uint8Array> | string => {
+  const deframer = makeDeframer(maxBytes)
+  const frames: Array<Uint8Array> = []
+  for (const piece of pieces) {
+    deframer.push(piece)
+    for (let frame = deframer.next(); frame !== undefined; frame = deframer.next()) {
+      if (typeof frame === "string") return frame
+      frames.push(frame)
+    }
+  }
+  assert.strictEqual(deframer.isMidFrame(), false)
+  return frames
+}
+
+const cutAll = (pieces: ReadonlyArray<Uint8Array>, maxBytes: number): ReadonlyArray<Uint8Array> => {
+  const frames = cut(pieces, maxBytes)
+  assert(typeof frames !== "string", String(frames))
+  return frames
+}
 
 describe("frames", () => {
   const messages: ReadonlyArray<ToPostmaster> = [
@@ -32,31 +53,59 @@ describe("frames", () => {
 
   for (const size of [1, 3, 7, bytes.length]) {
     it(`arrive whole in pieces of ${size} bytes`, () => {
-      const deframer = makeDeframer(maxFrameFromWorker)
-      const frames = chunks(bytes, size).flatMap((chunk) => Result.getOrThrow(deframer.push(chunk)))
+      const frames = cutAll(chunks(bytes, size), maxFrameFromWorker)
       assert.deepStrictEqual(frames.map((frame) => Result.getOrThrow(decodeToPostmaster(frame))), [...messages])
     })
   }
 
-  it("of 10 MB arrive whole in pieces of 64 KiB", () => {
-    const order = launch("main", { args: "x".repeat(10_000_000) })
-    const deframer = makeDeframer(64 * 1024 * 1024)
-    const frames = chunks(encodeToWorker({ _tag: "Launch", launch: order }), 64 * 1024)
-      .flatMap((chunk) => Result.getOrThrow(deframer.push(chunk)))
-    assert.deepStrictEqual(frames.map((frame) => Result.getOrThrow(decodeToWorker(frame))), [
-      { _tag: "Launch", launch: order }
-    ])
-    assert.deepStrictEqual(order.ref, slotRef(3, 7))
+  for (const size of [1_000, 4_095, 4_096, 64 * 1024]) {
+    it(`of 10 MB arrive whole in pieces of ${size} bytes`, () => {
+      const order = launch("main", { args: "x".repeat(10_000_000) })
+      const frames = cutAll(chunks(encodeToWorker({ _tag: "Launch", launch: order }), size), 64 * 1024 * 1024)
+      assert.deepStrictEqual(frames.map((frame) => Result.getOrThrow(decodeToWorker(frame))), [
+        { _tag: "Launch", launch: order }
+      ])
+      assert.deepStrictEqual(order.ref, slotRef(3, 7))
+    })
+  }
+
+  it("of any size arrive whole in pieces of any size", () => {
+    const sizes = [0, 1, 3, 4_095, 4_096, 4_097, 8_192, 20_000]
+    const row = sizes.map((size, at) => Uint8Array.from({ length: size }, (_, index) => index * 31 + at))
+    const bytes = Buffer.concat(row.flatMap((body) => {
+      const header = new Uint8Array(headerBytes)
+      putHeader(header, 0, body.length)
+      return [header, body]
+    }))
+    // A piece of each size after a piece of each other size.
+    const pieces = [1, 2, 3, 5, 100, 4_095, 4_096, 4_097]
+    for (const first of pieces) {
+      for (const second of pieces) {
+        const cuts: Array<Uint8Array> = []
+        for (let at = 0, turn = 0; at < bytes.length; turn++) {
+          const size = turn % 2 === 0 ? first : second
+          cuts.push(bytes.subarray(at, at + size))
+          at += size
+        }
+        const frames = cutAll(cuts, 20_000)
+        assert.deepStrictEqual(frames.map((frame) => Buffer.from(frame)), row.map((frame) => Buffer.from(frame)))
+      }
+    }
   })
 
   it("of no bytes are frames", () => {
-    const frames = makeDeframer(10).push(new Uint8Array(8))
-    assert.deepStrictEqual(Result.getOrThrow(frames).map((frame) => frame.length), [0, 0])
+    assert.deepStrictEqual(cutAll([new Uint8Array(8)], 10).map((frame) => frame.length), [0, 0])
   })
 
   it("over the limit are refused by their header", () => {
-    const refused = makeDeframer(10).push(Uint8Array.of(11, 0, 0, 0))
-    assert.deepStrictEqual(refused, Result.fail("a frame of 11 bytes, and 10 are allowed"))
+    for (const size of [1, 4]) {
+      const refused = cut(chunks(Uint8Array.of(11, 0, 0, 0), size), 10)
+      assert.strictEqual(refused, "a frame of 11 bytes, and 10 are allowed")
+    }
+    assert.strictEqual(
+      cut([Uint8Array.of(0xff, 0xff, 0xff, 0xff)], 10),
+      "a frame of 4294967295 bytes, and 10 are allowed"
+    )
   })
 
   const bodies: ReadonlyArray<readonly [string, RegExp]> = [

@@ -3,16 +3,9 @@
  * what only the loop may do with them.
  */
 import * as Effect from "effect/Effect"
-import { PostmasterDied } from "../HandleError.ts"
-import {
-  CellsExhausted,
-  MemoryExhausted,
-  NotAttached,
-  type Present,
-  SharedMemory,
-  SharedMemoryError,
-  type Swap
-} from "../SharedMemory.ts"
+import type { PostmasterDied } from "../HandleError.ts"
+import type { Present, SharedMemory, Swap } from "../SharedMemory.ts"
+import { CellsExhausted, MemoryExhausted, NotAttached, SharedMemoryError } from "../SharedMemoryError.ts"
 import * as Cells from "./cells.ts"
 
 export interface Held {

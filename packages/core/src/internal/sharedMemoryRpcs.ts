@@ -12,7 +12,8 @@ import type * as RpcClient from "effect/rpc/RpcClient"
 import * as RpcGroup from "effect/rpc/RpcGroup"
 import * as Schema from "effect/Schema"
 import { PostmasterDied } from "../HandleError.ts"
-import { MemoryExhausted, Present, type SharedMemory, SharedMemoryError, Swap } from "../SharedMemory.ts"
+import { Present, type SharedMemory, Swap } from "../SharedMemory.ts"
+import { MemoryExhausted, SharedMemoryError } from "../SharedMemoryError.ts"
 import { bytesOf, mostBytes } from "./cells.ts"
 
 const error = Schema.Union([SharedMemoryError, PostmasterDied])

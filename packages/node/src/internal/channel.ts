@@ -3,9 +3,9 @@
  * 3 of a process or the message port of a thread: the messages of both directions, their framing, and the order a
  * worker must keep.
  *
- * A frame is its length as an unsigned 32-bit little-endian number, then that
- * many bytes of UTF-8 JSON. Nothing here reads or writes: bytes and messages go
- * in, messages and bytes come out, and what is wrong comes out as a sentence.
+ * The body of a frame is UTF-8 JSON. Nothing here reads or writes: bytes and
+ * messages go in, messages and bytes come out, and what is wrong comes out as a
+ * sentence.
  *
  * @since 0.1.0
  */
@@ -15,6 +15,7 @@ import type { LifeOrder } from "@effect-postmaster/core/WorkerLife"
 import { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { headerBytes, putHeader } from "./frames.ts"
 
 /** The file descriptor of the channel in a worker. */
 export const channelFd = 3
@@ -68,9 +69,9 @@ const utf8 = new TextEncoder()
 const frame = (json: unknown): Uint8Array => {
   const text = JSON.stringify(json)
   const body = utf8.encode(text)
-  const bytes = new Uint8Array(4 + body.length)
-  new DataView(bytes.buffer).setUint32(0, body.length, true)
-  bytes.set(body, 4)
+  const bytes = new Uint8Array(headerBytes + body.length)
+  putHeader(bytes, 0, body.length)
+  bytes.set(body, headerBytes)
   return bytes
 }
 
@@ -105,69 +106,6 @@ export const decodeToWorker = (body: Uint8Array): Result.Result<Told, string> =>
 
 export const decodeToPostmaster = (body: Uint8Array): Result.Result<ToPostmaster, string> =>
   Result.flatMap(parse(body), (json) => Result.mapError(fromJson(json), () => notDecoded(json)))
-
-/**
- * Cuts a stream of bytes into frames. Every byte is copied at most once, however
- * small the pieces in which a large frame arrives.
- */
-export interface Deframer {
-  /** The frames that `chunk` completes, in order, or what is wrong. After a failure it must not be used again. */
-  readonly push: (chunk: Uint8Array) => Result.Result<ReadonlyArray<Uint8Array>, string>
-  /** Whether a frame has begun and not ended. */
-  readonly isMidFrame: () => boolean
-}
-
-export const makeDeframer = (maxBytes: number): Deframer => {
-  const header = new Uint8Array(4)
-  const view = new DataView(header.buffer)
-  let headerBytes = 0
-  // Grows with what has arrived, not with what was announced: four bytes of a stranger reserve no memory.
-  let parts: Array<Uint8Array> = []
-  let partBytes = 0
-  let bodyBytes = 0
-  return {
-    isMidFrame: () => headerBytes > 0,
-    push: (chunk) => {
-      const frames: Array<Uint8Array> = []
-      let at = 0
-      while (at < chunk.length || (headerBytes === 4 && partBytes === bodyBytes)) {
-        if (headerBytes < 4) {
-          header[headerBytes++] = chunk[at++]!
-          if (headerBytes < 4) continue
-          bodyBytes = view.getUint32(0, true)
-          if (bodyBytes > maxBytes) {
-            return Result.fail(`a frame of ${bodyBytes} bytes, and ${maxBytes} are allowed`)
-          }
-        }
-        if (partBytes < bodyBytes) {
-          const part = chunk.subarray(at, at + bodyBytes - partBytes)
-          if (part.length > 0) {
-            parts.push(part)
-            partBytes += part.length
-            at += part.length
-          }
-        }
-        if (partBytes < bodyBytes) break
-        frames.push(join(parts, bodyBytes))
-        parts = []
-        partBytes = 0
-        headerBytes = 0
-      }
-      return Result.succeed(frames)
-    }
-  }
-}
-
-const join = (parts: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
-  if (parts.length === 1) return parts[0]!
-  const whole = new Uint8Array(size)
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
-}
 
 /** What a worker has said so far: the tags of its messages, and the names of its reports. */
 export type Said = ReadonlySet<string>

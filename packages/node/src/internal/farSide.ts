@@ -21,21 +21,18 @@ import type { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Module from "node:module"
-import {
-  decodeToWorker,
-  encodeToPostmaster,
-  makeDeframer,
-  maxFrameToWorker,
-  type Told,
-  type ToPostmaster
-} from "./channel.ts"
+import { decodeToWorker, encodeToPostmaster, maxFrameToWorker, type Told, type ToPostmaster } from "./channel.ts"
+import { makeDeframer } from "./frames.ts"
 import { lastWords } from "./lastWords.ts"
+import type { Line, OpenLine } from "./line.ts"
 import { prepare } from "./preparation.ts"
 
 /** What carries a worker. */
 export interface Carrier {
   /** Sends a frame to the postmaster and returns when it cannot be lost any more. */
   readonly send: (frame: Uint8Array) => void
+  /** Called when the program asks for it, at most once. */
+  readonly openLine: OpenLine
   /** Shows who this is to whoever lists what is running. */
   readonly entitle: (title: string) => void
 }
@@ -52,6 +49,8 @@ export interface FarSide {
   readonly orphan: () => void
   /** The code of the verdict, once it is spoken. */
   readonly spoken: () => number | undefined
+  /** Passes on what the program has sent in this very turn, which may be its last. */
+  readonly flush: () => void
 }
 
 export const makeFarSide = (carrier: Carrier): FarSide => {
@@ -67,6 +66,8 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
   let spoken: number | undefined
   /** What has been reported. Each report is made once, however often the program asks for it. */
   const reported = new Set<ChildReport>()
+  /** The data line to the postmaster, once the program has asked for it. */
+  let dataLine: Line | undefined
 
   const say = (message: ToPostmaster): void => carrier.send(encodeToPostmaster(message))
 
@@ -85,12 +86,18 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
   // leaving
   // -----------------------------------------------------------------------------
 
-  /** How long output that nobody reads is waited for. Output that is being read is waited for to its end. */
+  /**
+   * How long is waited for output, or for what was sent on the data line, that nobody reads. What is being read is
+   * waited for to its end.
+   */
   const drainPatienceMillis = 5_000
   const drainIntervalMillis = 5
 
   const unwritten = (): number =>
-    [process.stdout, process.stderr].reduce((sum, stream) => sum + (stream.destroyed ? 0 : stream.writableLength), 0)
+    [process.stdout, process.stderr].reduce(
+      (sum, stream) => sum + (stream.destroyed ? 0 : stream.writableLength),
+      dataLine?.unwritten() ?? 0
+    )
 
   const exitWhenDrained = (code: number, before: number, waited: number): void => {
     const left = unwritten()
@@ -106,6 +113,7 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
     if (spoken !== undefined || status._tag !== "Exited") return
     spoken = status.code
     sayLastWords(status)
+    dataLine?.flush()
     exitWhenDrained(status.code, unwritten(), 0)
   }
 
@@ -171,6 +179,10 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
   const host: WorkerHost = {
     report,
     log: (line, level) => void (level === "Warn" ? process.stderr : process.stdout).write(`${line}\n`),
+    port: () => {
+      dataLine ??= carrier.openLine((problem) => crash(new Error(`the postmaster sent ${problem} on the data line`)))
+      return dataLine.port
+    },
     leave
   }
 
@@ -209,9 +221,9 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
   const deframer = makeDeframer(maxFrameToWorker)
 
   const onBytes = (chunk: Uint8Array): void => {
-    const frames = deframer.push(chunk)
-    if (Result.isFailure(frames)) return crash(new Error(`the postmaster sent ${frames.failure}`))
-    for (const frame of frames.success) {
+    deframer.push(chunk)
+    for (let frame = deframer.next(); frame !== undefined; frame = deframer.next()) {
+      if (typeof frame === "string") return crash(new Error(`the postmaster sent ${frame}`))
       const message = decodeToWorker(frame)
       if (Result.isFailure(message)) return crash(new Error(`the postmaster sent ${message.failure}`))
       obey(message.success)
@@ -224,6 +236,7 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
     signals: onSignal,
     crash,
     orphan: () => life?.orphan(),
-    spoken: () => spoken
+    spoken: () => spoken,
+    flush: () => dataLine?.flush()
   }
 }

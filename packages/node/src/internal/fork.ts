@@ -10,7 +10,10 @@ import type { SignalTarget } from "@effect-postmaster/core/WorkerSignal"
 import * as Effect from "effect/Effect"
 import type { Socket } from "node:net"
 import type { Duplex, Readable } from "node:stream"
+import { channelFd } from "./channel.ts"
+import { lineFd, type OpenLine } from "./line.ts"
 import { isEmpty, signalGroup } from "./processGroup.ts"
+import { openSocketLine } from "./socketLine.ts"
 import { type ForkOrder, startGroup } from "./startGroup.ts"
 
 /** How the operating system told the end. All of it is missing if nobody was there to be told. */
@@ -21,12 +24,14 @@ export interface Gone {
   readonly lost?: string
 }
 
-/** Something that has been borne and is alive, with its output and its channel. */
+/** Something that has been borne and is alive, with its output, its channel and its data line. */
 export interface Forked {
   readonly pid: Pid
   readonly stdout: Readable
   readonly stderr: Readable
   readonly channel: Duplex
+  /** To be called in the turn of the adoption. */
+  readonly openLine: OpenLine
   /** Does nothing once the process is gone: the number is not ours any more. */
   readonly kill: (signal: NodeJS.Signals, target: SignalTarget) => void
   /** Calls back once. What was left of the group by then has been sent SIGKILL. */
@@ -60,7 +65,8 @@ export const forkHere: Fork = (order, adopt) =>
       // Pipes are sockets to Node, and its types do not say so.
       stdout: stdout as Socket,
       stderr: stderr as Socket,
-      channel: stdio[3] as Socket,
+      channel: stdio[channelFd] as Socket,
+      openLine: openSocketLine(stdio[lineFd] as Socket),
       isEmpty: () => isEmpty(pid),
       kill: (signal, target) => {
         if (gone) return

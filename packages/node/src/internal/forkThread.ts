@@ -3,7 +3,8 @@
  * own: the same channel, output and end, as far as a thread can have them.
  *
  * Its channel is a message port that carries the frames of the processes'
- * channel, so that everything above cannot tell the two apart.
+ * channel, and its data line another, so that everything above cannot tell the
+ * two apart.
  *
  * @since 0.1.0
  */
@@ -19,6 +20,7 @@ import {
 } from "node:worker_threads"
 import type { Forked, Gone } from "./fork.ts"
 import { words } from "./startGroup.ts"
+import { openThreadLine } from "./threadLine.ts"
 
 /** A program for a thread, and its surroundings. */
 export interface ThreadOrder {
@@ -32,6 +34,8 @@ export interface ThreadOrder {
 /** What a thread finds in its `workerData`. */
 export interface ThreadData {
   readonly channel: MessagePort
+  /** The data line. */
+  readonly line: MessagePort
 }
 
 /** Bytes in, bytes out, like a socket; anything else on the port is not ours, and ends it. */
@@ -64,6 +68,7 @@ const endPatienceMillis = 5_000
 export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A): Effect.Effect<A, string> =>
   Effect.suspend(() => {
     const { port1: port, port2: theirs } = new MessageChannel()
+    const { port1: line, port2: theirLine } = new MessageChannel()
     let worker: Worker
     try {
       worker = new Worker(order.file, {
@@ -72,8 +77,8 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
         ...(order.execArgv === undefined ? undefined : { execArgv: [...order.execArgv] }),
         env: order.env,
         resourceLimits: order.resourceLimits,
-        workerData: { channel: theirs } satisfies ThreadData,
-        transferList: [theirs]
+        workerData: { channel: theirs, line: theirLine } satisfies ThreadData,
+        transferList: [theirs, theirLine]
       })
     } catch (cause) {
       return Effect.fail(words(cause))
@@ -110,6 +115,7 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
       stdout: worker.stdout,
       stderr: worker.stderr,
       channel,
+      openLine: openThreadLine(line),
       // A thread hears of everything else on its channel, or not at all.
       kill: (signal) => {
         if (over || signal !== "SIGKILL") return

@@ -21,8 +21,9 @@ import { Socket } from "node:net"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Fork, type Forked, forkHere, type Gone } from "./fork.ts"
-import type { FromLauncher, Ticket, ToLauncher } from "./launcherProtocol.ts"
+import { type FromLauncher, pipesPerBirth, type Ticket, type ToLauncher } from "./launcherProtocol.ts"
 import * as ProcessGroup from "./processGroup.ts"
+import { openSocketLine } from "./socketLine.ts"
 import type { ForkOrder } from "./startGroup.ts"
 
 /** The program lies beside the modules that applications import, and has their extension. */
@@ -112,7 +113,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
         const birth = pending.get(message.ticket)
         if (birth === undefined || pipe === undefined) return
         birth.pipes.push(pipe)
-        if (birth.pipes.length < 3) return
+        if (birth.pipes.length < pipesPerBirth) return
         pending.delete(message.ticket)
         tell({ _tag: "Taken", ticket: message.ticket })
         birth.born(message.pid, birth.pipes)
@@ -231,10 +232,10 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
   }
 
   const adoptAs = (ticket: Ticket, pid: number, pipes: ReadonlyArray<Pipe>): Forked => {
-    const [stdout, stderr, channel] = pipes.map((handle) =>
+    const [stdout, stderr, channel, line] = pipes.map((handle) =>
       // As Node itself makes the streams of a child; its types do not speak of handles.
       new Socket({ handle, readable: true, writable: true } as never)
-    ) as [Socket, Socket, Socket]
+    ) as [Socket, Socket, Socket, Socket]
     let over = false
     let listener: ((gone: Gone) => void) | undefined
     const one: Living = {
@@ -253,6 +254,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       stdout,
       stderr,
       channel,
+      openLine: openSocketLine(line),
       isEmpty: () => ProcessGroup.isEmpty(pid),
       kill: (signal, target) => {
         if (over) return

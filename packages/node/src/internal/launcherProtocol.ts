@@ -10,6 +10,9 @@ import type { ForkOrder } from "./startGroup.ts"
 /** Names one birth and the life that follows. */
 export type Ticket = number
 
+/** How many pipes come with a birth. */
+export const pipesPerBirth = 4
+
 export type ToLauncher =
   | { readonly _tag: "Fork"; readonly ticket: Ticket; readonly order: ForkOrder }
   /** The application has all pipes of this process. */
@@ -25,7 +28,7 @@ export type ToLauncher =
   | { readonly _tag: "Forget"; readonly pid: number }
 
 export type FromLauncher =
-  /** Comes three times, each time with a pipe: standard output, standard error, the channel. */
+  /** Comes once with each pipe: standard output, standard error, the channel, the data line. */
   | { readonly _tag: "Forked"; readonly ticket: Ticket; readonly pid: number }
   | { readonly _tag: "NotForked"; readonly ticket: Ticket; readonly detail: string }
   | {

@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Fs from "node:fs"
 import type { Readable } from "node:stream"
 import { makeLineSplitter, newline } from "./lines.ts"
+import { readOut } from "./readOut.ts"
 
 /** A stream that is being read, as the one who waits for its end sees it. */
 export interface Drain {
@@ -26,30 +26,6 @@ export interface Tap extends Drain {
   readonly take: Effect.Effect<Uint8Array | undefined>
   /** `true` if everything ever written was taken, up to a whole line, and nobody is left who could write more. */
   readonly isSpent: () => boolean
-}
-
-const readOutBytes = 64 * 1024
-
-/**
- * Reads what the kernel still holds for this socket, past the event loop, and
- * returns whether that was the end: `false` while anybody else could write.
- */
-export const readOut = (stream: Readable, onChunk: (chunk: Uint8Array) => void): boolean => {
-  if (stream.readableEnded) return true
-  const fd = (stream as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
-  // What the stream has read and nobody has taken comes first.
-  if (fd === undefined || fd < 0 || stream.readableLength > 0) return false
-  while (true) {
-    const chunk = Buffer.allocUnsafe(readOutBytes)
-    try {
-      const bytes = Fs.readSync(fd, chunk)
-      if (bytes === 0) return true
-      onChunk(chunk.subarray(0, bytes))
-    } catch (error) {
-      // A peer that left unread bytes behind resets the connection, which is its end.
-      return (error as NodeJS.ErrnoException).code === "ECONNRESET"
-    }
-  }
 }
 
 /**

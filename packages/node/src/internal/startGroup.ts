@@ -1,6 +1,7 @@
 /**
  * Decides how a process is started, whoever starts it: as the leader of a
- * session and group of its own, with pipes for its output and its channel.
+ * session and group of its own, with pipes for its output, its channel and its
+ * data line.
  *
  * The launcher loads this too, so there is no Effect here.
  *
@@ -27,7 +28,7 @@ export const startGroup = (
 ): ChildProcess.ChildProcess | undefined => {
   try {
     const child = ChildProcess.spawn(order.file, order.args, {
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
       detached: true,
       env: order.env,
       cwd: order.cwd

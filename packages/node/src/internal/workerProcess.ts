@@ -22,13 +22,14 @@ import {
   decodeToPostmaster,
   encodeToWorker,
   hear,
-  makeDeframer,
   maxFrameFromWorker,
   type Said,
   type ToPostmaster
 } from "./channel.ts"
 import type { Forked, Gone } from "./fork.ts"
-import { boundDrains, type Drain, makeTap, readOut, relayLines, type Tap } from "./output.ts"
+import { makeDeframer } from "./frames.ts"
+import { boundDrains, type Drain, makeTap, relayLines, type Tap } from "./output.ts"
+import { readOut } from "./readOut.ts"
 
 /** A process that was born, with what the holder of its scope needs beyond the contract. */
 export interface WorkerProcess {
@@ -93,7 +94,9 @@ const writeAround = (socket: Duplex, bytes: Uint8Array, whenTaken: () => void): 
 }
 
 /** Takes over a process just born, in the turn in which it can first be heard of. */
-export const makeWorkerProcess = ({ channel, isEmpty, kill, onGone, pid, ...output }: Forked): WorkerProcess => {
+export const makeWorkerProcess = (
+  { channel, isEmpty, kill, onGone, openLine, pid, ...output }: Forked
+): WorkerProcess => {
   const stdout = makeTap(output.stdout)
   const stderr = makeTap(output.stderr)
   const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
@@ -115,7 +118,7 @@ export const makeWorkerProcess = ({ channel, isEmpty, kill, onGone, pid, ...outp
   let said: Said = new Set()
   let lastWords: ExitStatus.ExitError | undefined
   let lastCode: number | undefined
-  /** What was wrong on the channel. Ends the belief in everything else it said. */
+  /** What was wrong with what it sent. Ends the belief in everything else it said. */
   let violation: string | undefined
 
   // --- what it says ---
@@ -125,7 +128,10 @@ export const makeWorkerProcess = ({ channel, isEmpty, kill, onGone, pid, ...outp
     violation = problem
     kill("SIGKILL", "Group")
     channel.destroy()
+    line.close()
   }
+
+  const line = openLine((problem) => violate(`sent ${problem} on its data line`))
 
   const deframer = makeDeframer(maxFrameFromWorker)
 
@@ -157,10 +163,11 @@ export const makeWorkerProcess = ({ channel, isEmpty, kill, onGone, pid, ...outp
   const onChunk = (chunk: Uint8Array): void => {
     bytesRead += chunk.length
     if (violation !== undefined) return
-    const cut = deframer.push(chunk)
-    if (Result.isFailure(cut)) return violate(`sent ${cut.failure} on its control channel`)
-    for (const frame of cut.success) {
-      if (violation === undefined) onFrame(frame)
+    deframer.push(chunk)
+    for (let frame = deframer.next(); frame !== undefined; frame = deframer.next()) {
+      if (typeof frame === "string") return violate(`sent ${frame} on its control channel`)
+      onFrame(frame)
+      if (violation !== undefined) return
     }
     clearTimeout(silent)
     if (deframer.isMidFrame()) {
@@ -247,6 +254,8 @@ export const makeWorkerProcess = ({ channel, isEmpty, kill, onGone, pid, ...outp
     // is told in this very turn. What was not read by anybody yet, or is held open, is waited for by `watch`.
     const allSaid = [readOut(channel, onChunk), stdout.isSpent(), stderr.isSpent()].every((spent) => spent)
     clearTimeout(silent)
+    // Nobody but the worker has a say here: whoever else holds the line is not waited for.
+    line.end()
     if (allSaid && isEmpty()) Deferred.doneUnsafe(exit, Effect.succeed(statusOf(how)))
     Deferred.doneUnsafe(exited, Effect.succeed(how))
   })
@@ -299,7 +308,9 @@ export const makeWorkerProcess = ({ channel, isEmpty, kill, onGone, pid, ...outp
   const child: Child = {
     pid,
     signal: (name, target) => Effect.sync(() => signal(name, target)),
-    exit: Deferred.await(exit)
+    exit: Deferred.await(exit),
+    port: line.port,
+    reject: violate
   }
 
   return {

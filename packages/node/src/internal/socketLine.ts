@@ -1,0 +1,208 @@
+/**
+ * Decides how frames go through a socket, at either end of a process's data
+ * line: what is sent in one turn goes in one write, a large frame is not
+ * copied, and what arrives is read no faster than it is heard.
+ *
+ * @since 0.1.0
+ */
+import { maxFrameBytes } from "@effect-postmaster/core/FramePort"
+import type { Socket } from "node:net"
+import { headerBytes, makeDeframer, putHeader } from "./frames.ts"
+import { highWaterBytes, type Line, makeEar, type OpenLine } from "./line.ts"
+import { readOut } from "./readOut.ts"
+
+/** Frames up to this size are gathered; a longer one costs more to copy than a write of its own. */
+const gatherBytes = 16 * 1024
+
+const trayBytes = 64 * 1024
+
+/** Takes over a socket that nobody has read from. It does not keep the process alive. */
+export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
+  // -----------------------------------------------------------------------------
+  // what arrives
+  // -----------------------------------------------------------------------------
+
+  /** What was read and is not cut yet. */
+  const chunks: Array<Uint8Array> = []
+  const deframer = makeDeframer(maxFrameBytes)
+
+  const next = (): Uint8Array | string | undefined => {
+    while (true) {
+      const frame = deframer.next()
+      if (frame !== undefined) return frame
+      const chunk = chunks.shift()
+      if (chunk === undefined) return undefined
+      deframer.push(chunk)
+    }
+  }
+
+  const ear = makeEar(next, (problem) => {
+    close()
+    broken(problem)
+  })
+
+  /** Whatever is sent while a chunk is handed on goes when all of it is. */
+  let delivering = false
+  const deliver = (): void => {
+    const outermost = !delivering
+    delivering = true
+    ear.deliver()
+    if (!outermost) return
+    delivering = false
+    flush()
+  }
+
+  const onChunk = (chunk: Uint8Array): void => {
+    chunks.push(chunk)
+    deliver()
+  }
+
+  /** Has the socket read as long as it is heard; the rest waits in the kernel, and in time with whoever sends it. */
+  const flow = (): void => {
+    if (!ear.isOpen()) return void socket.pause()
+    socket.resume()
+    // May hold back again.
+    deliver()
+  }
+
+  /** Takes what is left, in the socket and in the kernel, past the event loop. */
+  const readRest = (): void => {
+    socket.off("data", onChunk)
+    for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) chunks.push(chunk)
+    readOut(socket, (chunk) => chunks.push(chunk))
+  }
+
+  // -----------------------------------------------------------------------------
+  // what is sent
+  // -----------------------------------------------------------------------------
+
+  let tray: Uint8Array | undefined
+  /** How much of the tray is full, and how much of that is written. */
+  let full = 0
+  let written = 0
+  /** A tick is due. */
+  let ticking = false
+  /** `send` has said `false`. */
+  let blocked = false
+
+  const gathered = (): number => full - written
+  const unwritten = (): number => socket.destroyed ? 0 : socket.writableLength + gathered()
+
+  const write = (bytes: Uint8Array): void => {
+    socket.write(bytes)
+  }
+
+  const flush = (): void => {
+    if (gathered() === 0 || !socket.writable) return
+    write(tray!.subarray(written, full))
+    written = full
+    recycle()
+  }
+
+  /** What the kernel has copied may be overwritten. */
+  const recycle = (): void => {
+    if (socket.writableLength > 0) return
+    full = 0
+    written = 0
+  }
+
+  const flushOnTick = (): void => {
+    ticking = false
+    flush()
+  }
+
+  /** Makes room for so many bytes in the tray. */
+  const reserve = (bytes: number): Uint8Array => {
+    if (tray !== undefined && full + bytes <= tray.length) return tray
+    flush()
+    if (tray === undefined || full + bytes > tray.length) {
+      tray = new Uint8Array(trayBytes)
+      full = 0
+      written = 0
+    }
+    return tray
+  }
+
+  const send = (frame: Uint8Array): boolean => {
+    if (!socket.writable) return true
+    const large = frame.length > gatherBytes
+    const into = reserve(headerBytes + (large ? 0 : frame.length))
+    putHeader(into, full, frame.length)
+    full += headerBytes
+    if (large) {
+      socket.cork()
+      flush()
+      write(frame)
+      socket.uncork()
+      recycle()
+    } else {
+      into.set(frame, full)
+      full += frame.length
+      if (!ticking && !delivering) {
+        ticking = true
+        process.nextTick(flushOnTick)
+      }
+    }
+    if (unwritten() <= highWaterBytes) return true
+    blocked = true
+    return false
+  }
+
+  const drained = (): void => {
+    if (!blocked) return
+    blocked = false
+    ear.drained()
+  }
+
+  // -----------------------------------------------------------------------------
+  // its end
+  // -----------------------------------------------------------------------------
+
+  const close = (): void => {
+    if (ear.isClosed()) return
+    ear.close()
+    chunks.length = 0
+    socket.destroy()
+    drained()
+  }
+
+  // A socket that meets a failing write destroys itself together with what it could still read, and a worker that has
+  // just left is exactly that.
+  const destroy = socket._destroy
+  socket._destroy = (error, done) => {
+    if (error !== null && !ear.isClosed()) {
+      readRest()
+      process.nextTick(deliver)
+    }
+    destroy.call(socket, error, done)
+  }
+  socket.on("error", () => {})
+  socket.on("drain", drained)
+  // Nobody waits for one who is gone.
+  socket.on("close", drained)
+  socket.unref()
+
+  const line: Line = {
+    port: {
+      send,
+      listen: (listener) => {
+        ear.listen(listener)
+        socket.on("data", onChunk)
+        flow()
+      },
+      pause: (paused) => {
+        ear.pause(paused)
+        flow()
+      }
+    },
+    flush,
+    unwritten,
+    end: () => {
+      readRest()
+      deliver()
+      close()
+    },
+    close
+  }
+  return line
+}
