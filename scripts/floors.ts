@@ -53,6 +53,7 @@ const plans: Record<string, Plan> = {
         "WorkerStatus",
         "HandleError",
         "Snapshot",
+        "WorkerAddress",
         "WorkerContext",
         "internal/caller",
         "internal/callee",
@@ -88,7 +89,8 @@ const plans: Record<string, Plan> = {
       ["internal/machine"],
       ["internal/checkpoint", "internal/onlook"],
       ["Recording", "internal/recorder"],
-      ["internal/loop"],
+      ["PostmasterRpcs", "internal/loop"],
+      ["internal/remote", "internal/workerDoor"],
       ["Postmaster"],
       ["WorkerPool", "testing/TestPostmaster"]
     ],

@@ -26,6 +26,7 @@ import type { PostmasterEvent } from "./PostmasterEvent.ts"
 import type { Recording } from "./Recording.ts"
 import type { Registration } from "./Registration.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
+import { SharedMemory } from "./SharedMemory.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
 import type { Spawner } from "./Spawner.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
@@ -165,11 +166,17 @@ export class Postmaster extends Context.Service<Postmaster, {
    * Fails with a preload's `RegistrationError` or the startup effect's error.
    * Releasing the layer shuts down in the mode `PostmasterConfig.shutdownOnRelease`
    * and returns when the last worker is gone. PostgreSQL: `PostmasterMain`.
+   *
+   * The startup effect is given the `SharedMemory`, which is empty each time it
+   * runs.
    */
   static readonly layer = <E = never, R = never>(
     options?: Options<E, R>
-  ): Layer.Layer<Postmaster, E | RegistrationError, Spawner | PostmasterConfig | Exclude<R, Scope.Scope>> =>
-    Layer.effect(Postmaster, make(options))
+  ): Layer.Layer<
+    Postmaster | SharedMemory,
+    E | RegistrationError,
+    Spawner | PostmasterConfig | Exclude<R, Scope.Scope | SharedMemory>
+  > => Layer.effectContext(make(options))
 
   /**
    * The same service inside a worker, over the worker's line.
@@ -213,14 +220,13 @@ export class Postmaster extends Context.Service<Postmaster, {
    * )
    * ```
    */
-  static readonly layerClient: Layer.Layer<Postmaster, never, WorkerContext> = Layer.effect(
-    Postmaster,
+  static readonly layerClient: Layer.Layer<Postmaster | SharedMemory, never, WorkerContext> = Layer.effectContext(
     Effect.suspend(() => makeClient)
   )
 }
 
 const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefined) {
-  const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
+  const context = yield* Effect.context<Exclude<R, Scope.Scope | SharedMemory>>()
   const { shutdownOnRelease } = yield* PostmasterConfig
   const id = yield* newIdentity
   // The loop lets workers in that it has borne, and it bears nobody before it is opened.
@@ -228,7 +234,11 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   const loop: Loop.Loop = yield* Loop.make((phase) =>
     options?.startup === undefined
       ? Effect.void
-      : Effect.provideContext(Effect.scoped(options.startup(phase)), context), door)
+      : Effect.provideContext(
+        Effect.scoped(Effect.provideService(options.startup(phase), SharedMemory, loop.memory)),
+        // What is left of R is what the context holds.
+        context as Context.Context<Exclude<Exclude<R, SharedMemory>, Scope.Scope>>
+      ), door)
   const shutdown = (mode: ShutdownMode) => loop.tell({ _tag: "ShutdownRequested", mode })
   yield* Effect.addFinalizer(() => Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt)))
 
@@ -264,7 +274,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     reload: loop.tell({ _tag: "ReloadRequested" }),
     shutdown,
     awaitHalt: loop.awaitHalt
-  })
+  }, loop.memory)
 })
 
 const makeClient = Effect.gen(function*() {
@@ -272,16 +282,15 @@ const makeClient = Effect.gen(function*() {
   if (line === undefined) {
     return yield* Effect.die(new Error("Postmaster.layerClient is for workers, and this is none: it has no postmaster"))
   }
-  const remote = yield* Remote.make(line())
+  const { memory, ...remote } = yield* Remote.make(line())
   return serviceOf({
     ...remote,
     keeper: remote,
     ensureOpen: () => Effect.void,
     register: (registration) =>
       Effect.flatMap(remote.register(registration), (ref) => remote.watch(registration.name, ref)),
-    find: (name) =>
-      Effect.flatMap(remote.find(name), (refs) => Effect.forEach(refs, (ref) => remote.watch(name, ref)))
-  })
+    find: (name) => Effect.flatMap(remote.find(name), (refs) => Effect.forEach(refs, (ref) => remote.watch(name, ref)))
+  }, memory)
 })
 
 /** What differs between a postmaster in this process and one at the other end of a line. */
@@ -306,7 +315,10 @@ interface Engine extends
   readonly watch: (name: string, ref: SlotRef) => Effect.Effect<Watch.Watch>
 }
 
-const serviceOf = ({ ensureOpen, find, keeper, register, watch, ...rest }: Engine): Postmaster["Service"] => {
+const serviceOf = (
+  { ensureOpen, find, keeper, register, watch, ...rest }: Engine,
+  memory: SharedMemory["Service"]
+): Context.Context<Postmaster | SharedMemory> => {
   const registerWorker = Effect.fn("Postmaster.register")(function*<
     Args extends BackgroundWorker.ArgsSchema,
     Rpcs extends Rpc.Any = never
@@ -322,7 +334,7 @@ const serviceOf = ({ ensureOpen, find, keeper, register, watch, ...rest }: Engin
     )
   })
 
-  return Postmaster.of({
+  const postmaster = Postmaster.of({
     ...rest,
     register: (worker, ...args) => registerWorker(worker, args[0]),
     find: (worker) => {
@@ -333,9 +345,12 @@ const serviceOf = ({ ensureOpen, find, keeper, register, watch, ...rest }: Engin
       postmaster === keeper.id
         ? Effect.map(watch(name, ref), (watch) => Watch.toHandle(watch, worker?.protocol, keeper))
         : Effect.fail(
-          new PostmasterDied({ detail: `worker "${name}" was registered with postmaster ${postmaster}, and this is ${keeper.id}` })
+          new PostmasterDied({
+            detail: `worker "${name}" was registered with postmaster ${postmaster}, and this is ${keeper.id}`
+          })
         )
   })
+  return Context.add(Context.make(Postmaster, postmaster), SharedMemory, memory)
 }
 
 /** Nobody can guess it, and no two are the same. */

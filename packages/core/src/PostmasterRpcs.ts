@@ -9,6 +9,7 @@ import * as RpcGroup from "effect/rpc/RpcGroup"
 import * as Schema from "effect/Schema"
 import { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import { Pid, SlotRef } from "./Identity.ts"
+import { SharedMemoryRpcs } from "./internal/sharedMemoryRpcs.ts"
 import { ShutdownMode } from "./Phase.ts"
 import { PostmasterEvent } from "./PostmasterEvent.ts"
 import { Recording } from "./Recording.ts"
@@ -54,7 +55,7 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Reload"),
   Rpc.make("Shutdown", { payload: { mode: ShutdownMode } }),
   Rpc.make("AwaitHalt", { error: PostmasterDied })
-) {}
+).merge(SharedMemoryRpcs) {}
 
 /**
  * Whether a call is answered as soon as the postmaster comes to it.
@@ -64,4 +65,4 @@ export class PostmasterRpcs extends RpcGroup.make(
  */
 export const isBrief = (tag: string): boolean => !patient.has(tag)
 
-const patient: ReadonlySet<string> = new Set(["Watch", "Snapshots", "Events", "AwaitHalt"])
+const patient: ReadonlySet<string> = new Set(["Watch", "Snapshots", "Events", "AwaitHalt", "CellChanged"])

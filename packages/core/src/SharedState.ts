@@ -65,6 +65,7 @@ export interface SharedState<in out A> {
  * The cell takes room when it is first written: its name and its value in the
  * schema's JSON form, in bytes. Beyond `PostmasterConfig.maxSharedBytes` and
  * `maxSharedCells`, writing fails with `MemoryExhausted` or `CellsExhausted`.
+ * The memory comes from `Postmaster.layer`, in a worker from `Postmaster.layerClient`.
  * Workers without the flag `"SharedMemory"` are told `NotAttached`.
  *
  * `compareAndSet` goes by value, not by version: whoever expects something has a

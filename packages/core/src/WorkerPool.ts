@@ -400,7 +400,7 @@ export const make = Effect.fn("WorkerPool.make")(function*<
   while (members.size < minSize) {
     const added = yield* Effect.result(add)
     if (Result.isSuccess(added)) continue
-    if (members.size === 0) return yield* Effect.fail(added.failure)
+    if (members.size === 0) return yield* added.failure
     break
   }
   yield* Effect.forkIn(Effect.forever(grow), scope)

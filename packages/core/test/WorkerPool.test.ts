@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -117,6 +118,30 @@ describe("calls that wait", () => {
       assert.deepStrictEqual(yield* pool.stats, { workers: 1, ready: 1, calls: 0, waiting: 0 })
     }))
 
+  test("give back the place they are given in the moment of their interruption", () =>
+    Effect.gen(function*() {
+      const pool = yield* WorkerPool.make(Mortal, { size: 1, concurrency: 1 })
+      yield* untilReady(pool, 1)
+      const first = yield* Effect.forkChild(
+        // Goes on in the same breath in which the other one is given its place.
+        Effect.andThen(pool.client.Hold({ key: "first" }), Effect.sync(() => second.interruptUnsafe())),
+        now
+      )
+      yield* untilHeld("first")
+      const second: Fiber.Fiber<string, unknown> = yield* pool.client.Hold({ key: "second" }).pipe(
+        // It gets no further than that.
+        Effect.provideService(Scheduler.MaxOpsBeforeYield, 2),
+        Effect.forkChild(now)
+      )
+      yield* until("it waits", Effect.map(pool.stats, ({ waiting }) => waiting === 1))
+      yield* release("first")
+      yield* Fiber.join(first)
+      assert(Exit.hasInterrupts(yield* Fiber.await(second)))
+      assert.isFalse(held.has("second"))
+      assert.strictEqual((yield* pool.stats).calls, 0)
+      assert.strictEqual(yield* pool.client.Who(), "mortal 1")
+    }))
+
   test("are as many as may, and no more", () =>
     Effect.gen(function*() {
       const pool = yield* WorkerPool.make(Mortal, { size: 1, concurrency: 1, maxWaiting: 1 })
@@ -152,6 +177,24 @@ describe("calls that wait", () => {
       const { by } = held.get("a")!
       yield* release("a")
       for (const fiber of waiting) assert.strictEqual(yield* Fiber.join(fiber), by)
+    }))
+
+  test("are refused at most until there is another worker", () =>
+    Effect.gen(function*() {
+      const pool = yield* WorkerPool.make(Mortal, { minSize: 1, maxSize: 2, concurrency: 1, maxWaiting: 0 })
+      yield* untilReady(pool, 1)
+      yield* Effect.forkChild(pool.client.Hold({ key: "a" }), now)
+      assert.strictEqual(tagOf(yield* Effect.flip(pool.client.Who())), "PoolFull")
+      yield* untilReady(pool, 2)
+      yield* untilHeld("a")
+      assert.notStrictEqual(yield* pool.client.Who(), held.get("a")!.by)
+    }))
+
+  test("do not wait for one that rests, if there may be another", () =>
+    Effect.gen(function*() {
+      const pool = yield* WorkerPool.make(Returning, { minSize: 1, maxSize: 2 })
+      yield* Effect.flip(pool.client.Leave({ how: "die" }))
+      assert.strictEqual(yield* pool.client.Who(), "returning 2")
     }))
 
   test("wait for the next life, if one is due", () =>
@@ -194,10 +237,12 @@ describe("a worker that ends", () => {
       const pool = yield* WorkerPool.make(Mortal, { size: 1 })
       yield* Effect.flip(pool.client.Leave({ how: "return" }))
       const next = yield* Effect.forkChild(pool.client.Who(), now)
-      yield* TestClock.adjust("999 millis")
+      yield* until("it is gone", Effect.map(pool.stats, ({ workers }) => workers === 0))
+      // In many steps, so that whoever comes too early has come before the end.
+      for (let step = 0; step < 99; step++) yield* TestClock.adjust("10 millis")
       assert.isUndefined(next.pollUnsafe())
       assert.deepStrictEqual(yield* names, [])
-      yield* TestClock.adjust("1 millis")
+      yield* TestClock.adjust("10 millis")
       assert.strictEqual(yield* Fiber.join(next), "mortal 1")
       yield* TestClock.adjust("1 second")
       yield* Effect.flip(pool.client.Leave({ how: "die" }))

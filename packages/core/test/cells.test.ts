@@ -118,7 +118,7 @@ const names = ["a", "b", "constructor", "ü", "__proto__"]
 const texts = ["", "1", "\"€\"", "[1,2,3,4,5]", undefined]
 
 describe("generated histories", () => {
-  it("20 of 3,000 swaps and clearings: a list of all that was ever said tells the same", () => {
+  it("20 of 500 swaps and clearings: a list of what was last said tells the same", { timeout: 60_000 }, () => {
     const seen = new Set<string>()
     for (let seed = 1; seed <= 20; seed++) {
       const luck = History.random(seed)
@@ -129,7 +129,7 @@ describe("generated histories", () => {
       const told = new Set<string>()
       const old: Array<number> = []
       let highest = 0
-      for (let step = 0; step < 3_000; step++) {
+      for (let step = 0; step < 500; step++) {
         if (luck() < 0.02) {
           Cells.clear(cells)
           naive.clear()

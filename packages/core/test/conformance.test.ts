@@ -795,7 +795,10 @@ describe("shutdown", () => {
 
   it.effect("C115 an exit and a shutdown request at once: the request is heard first, and nobody is started again", () =>
     Effect.gen(function*() {
-      const postmaster = yield* Loop.make(() => Effect.void, () => ({ id: 0, receive: () => {}, drain: () => {}, disconnect: () => {} }))
+      const postmaster = yield* Loop.make(() => Effect.void, {
+        enter: () => ({ id: 0, receive: () => {}, drain: () => {}, disconnect: () => {} }),
+        isBrief: () => true
+      })
       yield* postmaster.open
       const { ref } = yield* postmaster.register(define("service", { restart: every(0) }), "Application")
       yield* settled
@@ -895,7 +898,14 @@ describe("handles", () => {
 
   const watched = () => {
     const watch = Watch.make("job", Identity.slotRef(0, 1))
-    return { watch, handle: Watch.toHandle(watch, undefined, { id: "here", terminate: () => Effect.void, connect: () => Effect.never }) }
+    return {
+      watch,
+      handle: Watch.toHandle(watch, undefined, {
+        id: "here",
+        terminate: () => Effect.void,
+        connect: () => Effect.never
+      })
+    }
   }
 
   it.effect("C126 an interrupted wait has let go of its wake-up", () =>

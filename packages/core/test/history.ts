@@ -5,7 +5,7 @@
  */
 import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
-import type { Registration } from "@effect-postmaster/core/Registration"
+import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
 import * as Predicate from "effect/Predicate"
@@ -82,6 +82,10 @@ const pool: ReadonlyArray<Registration> = [
   attached("attachedSlow", { ...after(60_000), startTime: "ConsistentState", resources: ["mail", "news"] }),
   attached("attachedPhoenix", { restart: { _tag: "Never", onSuccess: "Restart" }, class: "unlimited" }),
   define("reader", { ...after(500), resources: ["news"] }),
+  define("ownedJob", { ownership: "registrant" }),
+  define("ownedService", { ...after(1_000), ownership: "registrant" }),
+  define("ownedPhoenix", { ...after(0, "Restart"), ownership: "registrant", startTime: "ConsistentState" }),
+  attached("ownedAttached", { ...after(2_000), ownership: "registrant", resources: ["mail"] }),
   define("wrongName", { type: "" }),
   define("wrongFlags", { flags: ["DatabaseConnection"] }),
   define("wrongInterval", after(-1)),
@@ -126,8 +130,8 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
   }
   const what = Math.floor(((choice.what * 7919) % 1) * 100)
   if (what < 18) {
-    const registrant = who < 0.02 ? "Preload" : "Application"
-    return { _tag: "RegisterRequested", request, registration: pick(pool, who), registrant }
+    const registration = pick(pool, who)
+    return { _tag: "RegisterRequested", request, registration, registrant: drawRegistrant(naive, registration, who) }
   }
   if (what < 26) {
     // Mostly of late, stale ones among them.
@@ -172,6 +176,19 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
   if (what < 62 && !child.ready) return { _tag: "ChildReady", ref }
   if (what < 74) return { _tag: child.joined ? "ChildDetached" : "ChildAttached", ref }
   return { _tag: "ChildExited", ref, status: pick(exits, luck) }
+}
+
+/** Whoever lives; now and then whoever has lived, or somebody who never did. */
+const drawRegistrant = (naive: Naive, { ownership }: Registration, who: number): Registrant => {
+  if (who < 0.02) return "Preload"
+  const luck = (who * 1013) % 1
+  if (luck < (ownership === undefined ? 0.7 : 0.1)) return "Application"
+  const born = naive.everyone.slice(-3 * naive.settings.maxWorkers).filter(({ pids }) => pids.length > 0)
+  const alive = born.filter(({ state }) => state === "Alive")
+  const those = luck < 0.9 && alive.length > 0 ? alive : born
+  if (those.length === 0) return "Application"
+  const { pids, ref } = pick(those, (who * 10_007) % 1)
+  return { ref, pid: luck < 0.97 ? pids.at(luck < 0.85 ? -1 : 0)! : 1 as Pid }
 }
 
 /** The word of a spare, or of one that is not a spare any more or never was. */

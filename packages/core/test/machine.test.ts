@@ -1,9 +1,10 @@
-import { lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import { type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import type { Phase, StartTime } from "@effect-postmaster/core/Phase"
+import type { Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { assert, describe, it } from "@effect/vitest"
 import * as SlotTable from "../src/internal/slotTable.ts"
-import { attached, define, every, Harness } from "./machineHarness.ts"
+import { attached, define, every, Harness, owned } from "./machineHarness.ts"
 
 describe("registration", () => {
   it("C28 the lowest free slot is taken", () => {
@@ -272,6 +273,195 @@ describe("terminate", () => {
     assert.isUndefined(h.wakeIn())
     h.exits("short", signaled("SIGKILL", { ordered: true }))
     assert.deepStrictEqual(h.told, ["short Stopped gone"])
+  })
+})
+
+describe("workers that register workers", () => {
+  const killed = signaled("SIGKILL", { ordered: true })
+
+  /** A leader that comes back after a second, and what it has registered. */
+  const house = (...registrations: ReadonlyArray<Registration>) => {
+    const h = new Harness().run().register(define("leader", { restart: every(1_000) })).born("leader")
+    for (const registration of registrations) h.registerBy("leader", registration)
+    return h
+  }
+
+  const ends: ReadonlyArray<readonly [how: string, status: ExitStatus | number, before?: (h: Harness) => unknown]> = [
+    ["exit 0", 0],
+    ["a failure", 1],
+    ["a crash", 2],
+    ["a signal from outside", signaled("SIGSEGV")],
+    ["the end of its line", lost("garbage")],
+    ["a termination", 1, (h) => h.terminate("leader")],
+    ["a kill on order", killed, (h) => h.terminate("leader").wake(30_000)]
+  ]
+  for (const [how, status, before] of ends) {
+    it(`M10 what belongs to a life ends with it: ${how}`, () => {
+      const h = house(
+        owned("runs"),
+        owned("comesBack", { restart: every(0) }),
+        owned("rests", { restart: every(90_000) })
+      )
+      h.born("runs", "comesBack", "rests").exits("rests", 1)
+      before?.(h)
+      h.exits("leader", status)
+      assert.deepStrictEqual(h.signals, ["runs SIGTERM Process", "comesBack SIGTERM Process"])
+      assert.include(h.told, "rests Stopped gone")
+      assert.isUndefined(h.life("rests"))
+      assert.deepStrictEqual(h.exits("comesBack", 1).told, ["comesBack Stopped gone"])
+      assert.deepStrictEqual(h.exits("runs", 1).told, ["runs Stopped gone"])
+    })
+
+    it(`C86 what does not belong to it lives on: ${how}`, () => {
+      const h = house(define("free", { restart: every(1) }), define("resting", { restart: every(60_000) }))
+      h.born("free", "resting").exits("resting", 1)
+      before?.(h)
+      h.exits("leader", status)
+      assert.deepStrictEqual([h.signals, h.life("free"), h.life("resting")], [[], "Running", "Resting"])
+      assert.deepStrictEqual(h.exits("free", 1).wake(1).launched, ["free"])
+    })
+  }
+
+  it("M10 what belongs to what belongs to it ends in its turn, not before", () => {
+    const h = house(owned("child")).born("child").registerBy("child", owned("grandchild")).born("grandchild")
+    assert.deepStrictEqual(h.exits("leader", 0).signals, ["child SIGTERM Process"])
+    assert.deepStrictEqual(h.exits("child", 1).signals, ["grandchild SIGTERM Process"])
+    assert.deepStrictEqual(h.exits("grandchild", 1).told, ["grandchild Stopped gone"])
+    assert.strictEqual(h.state.table.tenants, 0)
+  })
+
+  it("M10 an owner that starts again does not get back what belonged to its former life, nor does that end twice", () => {
+    const h = house(owned("former")).born("former").exits("leader", 1).wake(1_000).born("leader")
+    assert.strictEqual(h.life("former"), "Running")
+    h.registerBy("leader", owned("new")).born("new")
+    assert.deepStrictEqual(h.exits("former", 1).told, ["former Stopped gone"])
+    assert.deepStrictEqual(h.exits("leader", 1).signals, ["new SIGTERM Process"])
+  })
+
+  it("M10 who belongs to a life that is over cannot be registered; who belongs to nobody can", () => {
+    const h = house()
+    const first = h.latestLife("leader")
+    const refused = () => {
+      const { reason } = h.order("Reject")!
+      assert(reason._tag === "NotAccepting")
+      assert.include(reason.message, "whoever registered it has ended")
+      assert.strictEqual(h.orders.length, 1)
+    }
+    h.exits("leader", 1).registerBy("leader", owned("late"))
+    refused()
+    h.wake(1_000).registerBy("leader", owned("late"))
+    refused()
+    h.born("leader").registerBy("leader", owned("late"), first)
+    refused()
+    h.exits("leader", 0).registerBy("leader", owned("late"))
+    refused()
+    // Another one has its slot.
+    h.register(define("successor")).born("successor").registerBy("leader", owned("late"))
+    refused()
+    assert.strictEqual(h.state.table.tenants, 1)
+    assert.deepStrictEqual(h.registerBy("leader", define("free"), first).launched, ["free"])
+  })
+
+  it("M10 whoever is owned and cannot be registered for its own sake is refused for that first; for want of room last", () => {
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("leader")).born("leader")
+    const refusal = (registration: Registration) => h.registerBy("leader", registration).order("Reject")?.reason._tag
+    assert.strictEqual(refusal(owned("full")), "SlotsExhausted")
+    h.exits("leader", 0).register(define("successor"))
+    assert.deepStrictEqual([refusal(owned("")), refusal(owned("late"))], ["InvalidName", "NotAccepting"])
+  })
+
+  it("M10 the application owns nobody: what it registers lives with the postmaster, whatever it is", () => {
+    const h = house().register(owned("orphan")).born("orphan").exits("leader", 0)
+    assert.deepStrictEqual([h.signals, h.life("orphan")], [[], "Running"])
+  })
+
+  it("M10 whoever is being born is told the moment it answers; a birth that fails is its end", () => {
+    const h = house(owned("late"), owned("never", { restart: every(0) })).exits("leader", 0)
+    assert.deepStrictEqual([h.signals, h.told], [[], ["leader Stopped gone"]])
+    assert.deepStrictEqual(h.born("late").signals, ["late SIGTERM Process"])
+    assert.deepStrictEqual([h.notBorn("never").told, h.launched], [["never Stopped gone"], []])
+  })
+
+  it("M10 whoever waits for its phase is released at once, and its seat is free", () => {
+    const h = new Harness({ maxWorkers: 2 }).phase("Startup")
+    h.register(define("leader", { startTime: "PostmasterStart" })).born("leader").registerBy("leader", owned("waits"))
+    assert.deepStrictEqual(h.exits("leader", 0).told, ["leader Stopped gone", "waits Stopped gone"])
+    assert.deepStrictEqual(
+      [h.register(define("a")).ref("a").slot, h.register(define("b")).ref("b").slot],
+      [0, 1] as never
+    )
+    assert.deepStrictEqual(h.phase("Run").launched, ["a", "b"])
+  })
+
+  it("M10 the seat of one that has ended belongs to its next tenant alone", () => {
+    const h = house(owned("brief")).born("brief").exits("brief", 0).register(define("other")).born("other")
+    assert.strictEqual(h.ref("other").slot, h.ref("brief").slot)
+    assert.deepStrictEqual([h.exits("leader", 0).signals, h.life("other")], [[], "Running"])
+  })
+
+  it("M10 one that was terminated before is not told again", () => {
+    const h = house(owned("a"), owned("b")).born("a", "b").terminate("a").exits("leader", 1)
+    assert.deepStrictEqual(h.signals, ["b SIGTERM Process"])
+    assert.deepStrictEqual([h.terminate("b").orders, h.exits("a", 1).told], [[], ["a Stopped gone"]])
+  })
+
+  it("M10 one that ignores its termination is killed after its stop timeout", () => {
+    const h = house(owned("deaf", { stopTimeoutMillis: 100 })).born("deaf").exits("leader", 0)
+    assert.strictEqual(h.wakeIn(), 100)
+    assert.deepStrictEqual(h.wake(100).signals, ["deaf SIGKILL Group"])
+  })
+
+  it("M10 a crash of the owner: the crash group is stopped, what is isolated and owned is terminated, the rest goes on", () => {
+    const h = new Harness().run().register(attached("leader", { restart: every(0) })).born("leader").joins("leader")
+    h.registerBy("leader", owned("isolated", { restart: every(0) })).registerBy("leader", define("free"))
+    h.registerBy("leader", attached("member", { ownership: "registrant", restart: every(0) }))
+    h.registerBy("leader", attached("freeMember", { restart: every(0) }))
+    h.born("isolated", "free", "member", "freeMember").exits("leader", 2)
+    assert.deepStrictEqual(h.signals, [
+      "isolated SIGTERM Process",
+      "member SIGTERM Process",
+      "member SIGQUIT Group",
+      "freeMember SIGQUIT Group"
+    ])
+    assert.deepStrictEqual(h.exits("isolated", 1).told, ["isolated Stopped gone"])
+    assert.deepStrictEqual(h.exits("member", 2).told, ["member Stopped gone"])
+    assert.deepStrictEqual(h.exits("freeMember", 2).phase("Run").launched, ["leader", "freeMember"])
+    assert.strictEqual(h.life("free"), "Running")
+  })
+
+  it("M10 during recovery: an owner that goes with the crash group takes along what is isolated and its own", () => {
+    const h = new Harness().run().register(attached("crasher")).register(attached("leader", { restart: every(0) }))
+    h.born("crasher", "leader").registerBy("leader", owned("isolated")).born("isolated").exits("crasher", 2)
+    assert.deepStrictEqual(h.signals, ["leader SIGQUIT Group"])
+    // It still lives, and may register; nobody is launched meanwhile.
+    assert.deepStrictEqual(h.registerBy("leader", owned("late")).told, ["late Stopped gone"])
+    h.exits("leader", 2)
+    assert.deepStrictEqual([h.signals, h.state.phase], [["isolated SIGTERM Process"], "Startup"])
+  })
+
+  it("M10 a member of the crash group that is down when its owner ends does not come back", () => {
+    const h = house(attached("member", { ownership: "registrant", restart: every(0) })).register(attached("other"))
+    h.born("member", "other").exits("member", 2)
+    assert.strictEqual(h.life("member"), "Down")
+    assert.deepStrictEqual(h.exits("leader", 1).told, ["leader Stopped", "member Stopped gone"])
+    assert.deepStrictEqual(h.exits("other", 2).wake(1_000).phase("Run").launched, ["leader"])
+  })
+
+  it("M10 in a smart shutdown it ends with its owner, and the postmaster with the last job", () => {
+    const h = house(owned("helper")).born("helper").shutdown("Smart")
+    assert.deepStrictEqual(h.signals, [])
+    assert.deepStrictEqual(h.exits("leader", 1).signals, ["helper SIGTERM Process"])
+    h.exits("helper", 1)
+    assert.strictEqual(h.state.phase, "Halted")
+  })
+
+  it("M10 in a fast or immediate shutdown everyone is told once", () => {
+    for (const [mode, signal] of [["Fast", "SIGTERM"], ["Immediate", "SIGQUIT"]] as const) {
+      const h = house(owned("helper")).born("helper").shutdown(mode)
+      assert.deepStrictEqual(h.signals, [`leader ${signal} Group`, `helper ${signal} Group`])
+      assert.deepStrictEqual(h.exits("leader", 1).signals, [])
+      assert.strictEqual(h.exits("helper", 1).order("Halt")?.abnormal, false)
+    }
   })
 })
 

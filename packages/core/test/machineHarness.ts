@@ -2,7 +2,7 @@
 import { exited, type ExitStatus, notStarted } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
-import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
@@ -25,6 +25,10 @@ export const define = (name: string, options: Partial<Registration> = {}): Regis
 export const attached = (name: string, options: Partial<Registration> = {}): Registration =>
   define(name, { flags: ["SharedMemory"], ...options })
 
+/** Belongs to whoever registers it. */
+export const owned = (name: string, options: Partial<Registration> = {}): Registration =>
+  define(name, { ownership: "registrant", ...options })
+
 export const every = (millis: number): Restart.Restart => Restart.after(millis)
 
 export const failedBirth = notStarted(
@@ -38,6 +42,7 @@ export class Harness {
   private requests = 0
   private pids = 100
   private readonly refs = new Map<string, SlotRef>()
+  private readonly lives = new Map<string, LifeRef>()
 
   constructor(settings: Partial<Machine.Settings> = {}) {
     this.state = Machine.make({
@@ -77,12 +82,26 @@ export class Harness {
     return this
   }
 
+  /** A worker registers another one. `life`: not in its latest life. */
+  registerBy(registrant: string, registration: Registration, life = this.latestLife(registrant)): this {
+    return this.register(registration, life)
+  }
+
+  /** The present life of whoever bears this name, or its last one. */
+  latestLife(name: string): LifeRef {
+    return this.lives.get(name)!
+  }
+
   ref(name: string): SlotRef {
     return this.refs.get(name)!
   }
 
   born(...names: ReadonlyArray<string>): this {
-    for (const name of names) this.hear({ _tag: "ChildStarted", ref: this.ref(name), pid: this.pids++ as Pid })
+    for (const name of names) {
+      const life = { ref: this.ref(name), pid: this.pids++ as Pid }
+      this.lives.set(name, life)
+      this.hear({ _tag: "ChildStarted", ...life })
+    }
     return this
   }
 

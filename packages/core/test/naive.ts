@@ -8,7 +8,7 @@ import { notStarted } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { slotRef } from "@effect-postmaster/core/Identity"
 import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
-import type { Registration } from "@effect-postmaster/core/Registration"
+import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import { sanityCheck } from "@effect-postmaster/core/Registration"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import type { Input, Settings } from "../src/internal/machine.ts"
@@ -20,8 +20,12 @@ export interface Worker {
   readonly ref: SlotRef
   readonly registration: Registration
   readonly dynamic: boolean
+  /** With whose end it ends: that of one worker, in one of its lives. */
+  readonly owner: LifeRef | undefined
   state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Down" | "Gone"
   pid: Pid | undefined
+  /** Under which it has lived so far. */
+  readonly pids: Array<Pid>
   /** When it may start again, while it rests. */
   restUntil: number
   everLived: boolean
@@ -70,6 +74,8 @@ const isJob = ({ registration: { restart } }: Worker): boolean =>
   restart._tag === "Never" && restart.onSuccess === "Unregister"
 
 export const hasChild = (worker: Worker): boolean => worker.state === "Unborn" || worker.state === "Alive"
+
+const isSame = (self: SlotRef, that: SlotRef): boolean => self.slot === that.slot && self.generation === that.generation
 
 /** No pause, then 0.1 s, 0.2 s and so on up to 10 s. */
 const pause = (attempt: number): number => {
@@ -174,7 +180,7 @@ export class Naive {
         return
       }
       case "RegisterRequested": {
-        const answer = this.register(input.registration, input.registrant === "Application")
+        const answer = this.register(input.registration, input.registrant)
         this.outcome.answers.push({ request: input.request, answer })
         return
       }
@@ -214,9 +220,7 @@ export class Naive {
         return
       }
     }
-    const worker = this.seated.find((one) =>
-      one.ref.slot === input.ref.slot && one.ref.generation === input.ref.generation
-    )
+    const worker = this.seated.find((one) => isSame(one.ref, input.ref))
     if (worker === undefined) return
     if (input._tag === "TerminateRequested") return this.terminate(worker)
     if (worker.state === "Unborn") {
@@ -235,10 +239,15 @@ export class Naive {
     }
   }
 
-  private register(registration: Registration, dynamic: boolean): SlotRef | string {
+  private register(registration: Registration, registrant: Registrant): SlotRef | string {
+    const dynamic = registrant !== "Preload"
     if (dynamic ? this.phase === "Init" || this.phase === "Halted" : this.phase !== "Init") return "NotAccepting"
     const mistake = sanityCheck(registration)
     if (mistake !== undefined) return mistake._tag
+    const owner = registration.ownership === "registrant" && typeof registrant === "object" ? registrant : undefined
+    const bereaved = owner !== undefined &&
+      !this.seated.some((one) => isSame(one.ref, owner.ref) && one.pid === owner.pid)
+    if (bereaved) return "NotAccepting"
     const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
     const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
     if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
@@ -252,8 +261,10 @@ export class Naive {
       ref,
       registration,
       dynamic,
+      owner,
       state: this.phase === "Waiting" ? "Gone" : "Waiting",
       pid: undefined,
+      pids: [],
       restUntil: 0,
       everLived: false,
       failedBirths: 0,
@@ -280,6 +291,7 @@ export class Naive {
     this.noSpareFor(100)
     worker.state = "Alive"
     worker.pid = pid
+    worker.pids.push(pid)
     worker.everLived = true
     worker.failedBirths = 0
     worker.asked = undefined
@@ -293,9 +305,19 @@ export class Naive {
     const crashed = !ordered && isAttached(worker) && (worker.joined || !orderly)
     worker.lastExit = status
     worker.lastDeath = status
+    const { pid } = worker
+    this.decease(worker, status, crashed)
+    for (const other of this.everyone) {
+      const { owner, state } = other
+      if (state === "Gone" || owner === undefined) continue
+      if (isSame(owner.ref, worker.ref) && owner.pid === pid) this.terminate(other)
+    }
+    if (crashed && !this.recovering && this.shutdown !== "Immediate") this.recover()
+  }
+
+  private decease(worker: Worker, status: ExitStatus, crashed: boolean): void {
     if (crashed) {
       this.childless(worker, worker.terminated || this.stopping ? "Gone" : "Down")
-      if (!this.recovering && this.shutdown !== "Immediate") this.recover()
     } else if (status._tag === "Exited" && status.code === 0) {
       const again = worker.registration.restart.onSuccess === "Restart" && !worker.terminated && !this.stopping
       this.childless(worker, again ? "Waiting" : "Gone")

@@ -25,8 +25,13 @@ const crowd = () => {
   const runner = SlotTable.seat(table, attached("twin", { class: "parallel" }), { dynamic: true, now: 0 })
   SlotTable.toStarting(table, runner)
   SlotTable.setDeadline(table, runner, SlotTable.toRunning(table, runner, 42 as Pid, 0), 7)
+  const owner = running(table, "owner", 41)
+  const life = { ref: owner.ref, pid: 41 as Pid }
+  const owned = SlotTable.seat(table, define("owned"), { dynamic: true, now: 0, owner: life })
+  SlotTable.toWaiting(table, owned)
   SlotTable.unseat(table, left)
-  return { table, waiting, resting, runner }
+  return { table, waiting, resting, runner, owner, owned }
+}
 }
 
 type Crowd = ReturnType<typeof crowd>
@@ -61,6 +66,25 @@ describe("the slot table's invariants: what breaks one is noticed, by its number
     ["T10", "a pid that finds somebody else", ({ resting, table }) => table.pids.set(43 as Pid, resting)],
     ["T11", "a change that the page does not show", ({ runner, table }) => {
       runner.version = table.version + 1
+    }],
+    ["T12", "an owner that forgets who belongs to it", ({ owner, table }) => {
+      table.owned[owner.ref.slot]!.clear()
+    }],
+    ["T12", "one that outlives the life it belongs to", ({ owner, table }) => SlotTable.toDown(table, owner)],
+    ["T12", "one that belongs to the next life", ({ owner, table }) => {
+      SlotTable.toDown(table, owner)
+      SlotTable.toStarting(table, owner)
+      SlotTable.toRunning(table, owner, 43 as Pid, 9)
+    }],
+    ["T12", "an owner of somebody who belongs to nobody", ({ owner, resting, table }) => {
+      table.owned[owner.ref.slot]!.add(resting.ref.slot)
+    }],
+    ["T12", "an owner of a free slot", ({ owner, table }) => {
+      table.owned[owner.ref.slot]!.add(7)
+    }],
+    ["T12", "somebody who is known to an owner that is gone", ({ owned, owner, table }) => {
+      owned.doomed = true
+      SlotTable.toDown(table, owner)
     }]
   ]
   for (const [invariant, how, fault] of faults) {
@@ -131,5 +155,33 @@ describe("the slot table", () => {
     assert.strictEqual(SlotTable.findPid(table, 1), second)
     SlotTable.toDown(table, second)
     assert.isUndefined(SlotTable.findPid(table, 1))
+  })
+
+  it("T12 who belongs to a life is known until that is over, in a copy too, and asked for once", () => {
+    const table = SlotTable.make(8)
+    const owner = running(table, "owner", 1)
+    const life = { ref: owner.ref, pid: 1 as Pid }
+    const admit = (name: string) => SlotTable.seat(table, define(name), { dynamic: true, now: 0, owner: life })
+    const [left, a, doomed, b] = ["left", "a", "doomed", "b"].map(admit) as [
+      SlotTable.Tenant,
+      SlotTable.Tenant,
+      SlotTable.Tenant,
+      SlotTable.Tenant
+    ]
+    doomed.doomed = true
+    SlotTable.unseat(table, left)
+    seat(table, "nobody's")
+    assert.strictEqual(SlotTable.findLife(table, life), owner)
+    assert.isUndefined(SlotTable.findLife(table, { ...life, pid: 2 as Pid }))
+    assert.isUndefined(SlotTable.findLife(table, { ref: a.ref, pid: 1 as Pid }))
+    const copy = SlotTable.copy(table)
+    SlotTable.toDown(table, owner)
+    assert.isUndefined(SlotTable.findLife(table, life))
+    assert.deepStrictEqual(SlotTable.disown(table, owner), [a, doomed, b])
+    assert.deepStrictEqual(SlotTable.disown(table, owner), [])
+    assert.deepStrictEqual(SlotTable.disown(table, a), [])
+    // Whoever is doomed has been told.
+    const copied = SlotTable.disown(copy, SlotTable.findLife(copy, life)!).map(({ registration }) => registration.name)
+    assert.deepStrictEqual(copied, ["a", "b"])
   })
 })

@@ -10,7 +10,11 @@ import * as Watch from "../src/internal/watch.ts"
 
 const setup = () => {
   const watch = Watch.make("mail", slotRef(0, 1))
-  const handle = Watch.toHandle(watch, undefined, { id: "here", terminate: () => Effect.void, connect: () => Effect.never })
+  const handle = Watch.toHandle(watch, undefined, {
+    id: "here",
+    terminate: () => Effect.void,
+    connect: () => Effect.never
+  })
   const hears = (status: WorkerStatus.WorkerStatus, gone = false) => {
     Watch.update(watch, status, gone)
     Watch.tell(watch)

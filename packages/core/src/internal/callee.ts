@@ -140,6 +140,8 @@ const wake = (line: Line): void => {
 
 const untilDrained = (line: Line): Effect.Effect<void> =>
   Effect.callback((resume) => {
+    // It may have been drained on the way here.
+    if (!line.full) return resume(Effect.void)
     const go = (): void => {
       line.waiting.delete(go)
       resume(Effect.void)

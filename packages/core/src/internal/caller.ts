@@ -5,7 +5,7 @@
  * Ownership: a call lives from its request to its exit; whoever holds the line
  * says when the other side has ended, and that ends all of them.
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -13,8 +13,7 @@ import type * as Rpc from "effect/rpc/Rpc"
 import { exitSchema } from "effect/rpc/Rpc"
 import * as RpcClient from "effect/rpc/RpcClient"
 import type * as RpcGroup from "effect/rpc/RpcGroup"
-import type { FromClient, FromServer } from "effect/rpc/RpcMessage"
-import { RequestId } from "effect/rpc/RpcMessage"
+import { type FromClient, type FromServer, RequestId } from "effect/rpc/RpcMessage"
 import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -29,6 +28,8 @@ export interface Pending<E> {
   readonly receive: (message: Wire.FromCallee) => void
   /** The other side has ended. */
   readonly fail: (error: E) => void
+  /** Some of a stream has come and was not acknowledged: no more of it may come, and there is something to acknowledge. */
+  unacked?: boolean
 }
 
 /** The calling side of a line on which calls can fail with `E` beside their own errors. */
@@ -58,8 +59,12 @@ interface Schemas {
   readonly decodeChunk: (
     values: unknown
   ) => Effect.Effect<readonly [unknown, ...Array<unknown>], Schema.SchemaError, unknown>
-  readonly decodeExit: (exit: unknown) => Effect.Effect<Exit.Exit<unknown, unknown>, Schema.SchemaError, unknown>
+  readonly decodeExit: DecodeExit
+  /** Of a call whose answer nobody waits for: that it was begun. */
+  readonly decodeBegun: DecodeExit
 }
+
+type DecodeExit = (exit: unknown) => Effect.Effect<Exit.Exit<unknown, unknown>, Schema.SchemaError, unknown>
 
 type Encoding = Effect.Effect<Uint8Array, Schema.SchemaError>
 
@@ -69,6 +74,7 @@ interface Call {
   readonly owner: object
   readonly rpc: Rpc.AnyWithProps
   readonly schemas: Schemas
+  readonly discard: boolean
   readonly context: Context.Context<never>
   readonly write: (message: FromServer<Rpc.Any>) => Effect.Effect<void>
 }
@@ -76,11 +82,13 @@ interface Call {
 const makeSchemas = (rpc: Rpc.AnyWithProps): Schemas => {
   const success = rpc.successSchema
   const chunk = Schema.NonEmptyArray(RpcSchema.isStreamSchema(success) ? success.success : Schema.Never)
+  const exit = exitSchema(rpc as never)
   // What services they need, the call itself has asked of whoever makes it.
   return {
     encodePayload: Schema.encodeEffect(codecFor(rpc.payloadSchema)),
     decodeChunk: Schema.decodeUnknownEffect(codecFor(chunk)),
-    decodeExit: Schema.decodeUnknownEffect(codecFor(exitSchema(rpc as never)))
+    decodeExit: Schema.decodeUnknownEffect(codecFor(exit)),
+    decodeBegun: Schema.decodeUnknownEffect(codecFor(Schema.Exit(Schema.Void, exit.error, exit.defect)))
   } as Schemas
 }
 
@@ -116,6 +124,12 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
   }
 
   const put = (message: Wire.FromCaller): boolean => {
+    if (message._tag === "Ack") {
+      // Whoever is told once too often sends what the next one takes for more than he has asked for.
+      const call = calls.get(message.id)
+      if (call?.unacked !== true) return !full
+      call.unacked = false
+    }
     if (ended === undefined && !send(Wire.encode(message))) full = true
     return !full
   }
@@ -140,6 +154,8 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
     full
       ? Effect.andThen(
         Effect.callback<void>((resume) => {
+          // It may have been drained on the way here.
+          if (!full) return resume(Effect.void)
           const wake = (): void => {
             waiting.delete(wake)
             resume(Effect.void)
@@ -175,7 +191,7 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
           id,
           tag: message.tag,
           payload,
-          discard: message.discard === true,
+          discard: call.discard,
           trace: message.traceId === undefined
             ? undefined
             : { traceId: message.traceId, spanId: message.spanId!, sampled: message.sampled === true },
@@ -212,14 +228,13 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
               owner,
               rpc,
               schemas: schemasOf(rpc),
+              discard: message.discard === true,
               context: Fiber.getCurrent()!.context,
               write: (answer) => write(answer as FromServer<Rpcs>)
             })
           }
           case "Ack":
-            return Effect.sync(() => {
-              if (calls.has(Number(message.requestId))) put({ _tag: "Ack", id: Number(message.requestId) })
-            })
+            return Effect.sync(() => void put({ _tag: "Ack", id: Number(message.requestId) }))
           case "Interrupt":
             return Effect.sync(() => interrupt(Number(message.requestId)))
           case "Eof":
@@ -246,6 +261,7 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
 
   const refuse = (call: Call): void => {
     const detail = `sent an answer to ${call.rpc._tag} that does not decode`
+    if (ended !== undefined) return settle(call, Exit.fail(ended.error))
     if (reject === undefined) return settle(call, Exit.die(new Error(`whoever was called ${detail}`)))
     // It ends with all the others.
     calls.set(call.id, pendingOf(call))
@@ -256,9 +272,10 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
     owner: call.owner,
     fail: (error) => settle(call, Exit.fail(error)),
     receive: (message) => {
-      const { context, id, schemas } = call
+      const { context, discard, id, schemas } = call
       if (message._tag === "Exit") {
-        return decoded(schemas.decodeExit(message.exit), context, (exit) => settle(call, exit), () => refuse(call))
+        const decode = discard ? schemas.decodeBegun : schemas.decodeExit
+        return decoded(decode(message.exit), context, (exit) => settle(call, exit), () => refuse(call))
       }
       decoded(schemas.decodeChunk(message.values), context, (values) => {
         // In a fiber of its own: a reader who is behind holds up its own stream and nobody else's.
@@ -270,8 +287,11 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
   const receive = (message: Wire.FromCallee): void => {
     // Nobody may wait for it any more.
     const call = calls.get(message.id)
+    if (call === undefined) return
     if (message._tag === "Exit") calls.delete(message.id)
-    call?.receive(message)
+    else if (call.unacked !== true) call.unacked = true
+    else return reject?.("sent more of a stream than it was asked for")
+    call.receive(message)
   }
 
   const end = (error: E): void => {

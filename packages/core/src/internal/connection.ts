@@ -20,13 +20,20 @@ export type CallLost = WorkerStopped | PostmasterDied
 export interface Connection {
   readonly life: LifeRef
   readonly caller: Caller.Caller<CallLost>
-  /** Lets this worker call another one; the number is what both name it by. */
+  /** Lets this worker call another one; the number is what both name it by, however often they ask. */
   readonly relay: (to: Connection) => number
+  /** The ways of other workers to this one, to be closed with its life. */
+  readonly waysHere: Set<() => void>
   readonly end: (error: CallLost) => void
 }
 
-/** Takes the calls of one worker to the postmaster. */
-export type Door = (connection: Connection, send: (frame: Uint8Array) => boolean) => Callee.Client
+/** Where workers come in. */
+export interface Door {
+  /** Takes the calls of one worker to the postmaster. */
+  readonly enter: (connection: Connection, send: (frame: Uint8Array) => boolean) => Callee.Client
+  /** Whether a call is answered as soon as the postmaster comes to it. */
+  readonly isBrief: (tag: string) => boolean
+}
 
 /**
  * How many of a worker's calls are taken on before the first is answered, those
@@ -38,7 +45,7 @@ const maxUnanswered = 16
 const maxOpen = 65_536
 
 interface Tunnel {
-  readonly caller: Caller.Caller<CallLost>
+  readonly to: Connection
   /** The numbers that the other side knows this side's calls by. */
   readonly ids: Map<number, number>
 }
@@ -46,21 +53,32 @@ interface Tunnel {
 export const make = (
   { port, reject }: Pick<Child, "port" | "reject">,
   life: LifeRef,
-  door: Door,
-  /** Whether a call is answered as soon as the postmaster comes to it. */
-  isBrief: (tag: string) => boolean
+  { enter, isBrief }: Door
 ): Connection => {
   const caller = Caller.make<CallLost>({ send: port.send, reject })
   const tunnels = new Map<number, Tunnel>()
+  const ways = new Map<Connection, { readonly number: number; readonly close: () => void }>()
+  const waysHere = new Set<() => void>()
   const open = new Set<number>()
   const unanswered = new Set<number>()
   let lastTunnel = 0
   /** Why the line is not read at the moment. */
   let floods = false
   let waits = 0
+  let behind = false
   let client: Callee.Client | undefined
 
-  const hold = (): void => port.pause(floods || waits > 0)
+  const hold = (): void => port.pause(floods || behind || waits > 0)
+
+  /** Whoever does not read its answers is not heard before it has: they would be kept for it without end. */
+  const give = (frame: Uint8Array): boolean => {
+    const taken = port.send(frame)
+    if (!taken && !behind) {
+      behind = true
+      hold()
+    }
+    return taken
+  }
 
   const answer = (frame: Uint8Array): boolean => {
     const id = Wire.ended(frame)
@@ -72,7 +90,7 @@ export const make = (
         hold()
       }
     }
-    return port.send(frame)
+    return give(frame)
   }
 
   const called = (message: Wire.FromCaller): void => {
@@ -86,14 +104,18 @@ export const make = (
         hold()
       }
     }
-    client ??= door(self, answer)
+    client ??= enter(self, answer)
     client.receive(message)
   }
 
   const relayed = (number: number, message: Wire.FromCaller): void => {
     const tunnel = tunnels.get(number)
-    if (tunnel === undefined) return reject(`sent a call by way ${number}, which there is not`)
-    const { caller, ids } = tunnel
+    if (tunnel === undefined) {
+      // The life it led to is over, and the word of it on its way.
+      if (number > 0 && number <= lastTunnel) return
+      return reject(`sent a call by way ${number}, which there is not`)
+    }
+    const { ids, to: { caller } } = tunnel
     if (message._tag !== "Request") {
       const id = ids.get(message.id)
       if (id === undefined) return
@@ -107,7 +129,7 @@ export const make = (
       owner: self,
       receive: (answer) => {
         if (answer._tag === "Exit") ids.delete(message.id)
-        port.send(Wire.encode({ _tag: "Relay", id: number, message: { ...answer, id: message.id } }))
+        give(Wire.encode({ _tag: "Relay", id: number, message: { ...answer, id: message.id } }))
       },
       // Who calls is told of the end itself.
       fail: () => ids.delete(message.id)
@@ -126,19 +148,39 @@ export const make = (
   const self: Connection = {
     life,
     caller,
+    waysHere,
     relay: (to) => {
-      tunnels.set(++lastTunnel, { caller: to.caller, ids: new Map() })
-      return lastTunnel
+      const known = ways.get(to)
+      if (known !== undefined) return known.number
+      const number = ++lastTunnel
+      const close = (): void => {
+        tunnels.delete(number)
+        ways.delete(to)
+      }
+      tunnels.set(number, { to, ids: new Map() })
+      ways.set(to, { number, close })
+      to.waysHere.add(close)
+      return number
     },
     end: (error) => {
+      // Before its callers hear of it, who may go on calling at once.
+      for (const close of waysHere) close()
+      waysHere.clear()
       caller.end(error)
       client?.disconnect()
-      for (const tunnel of tunnels.values()) tunnel.caller.release(self)
+      for (const [to, { close }] of ways) {
+        to.waysHere.delete(close)
+        to.caller.release(self)
+      }
+      ways.clear()
+      tunnels.clear()
     }
   }
 
   port.listen({
     onDrain: () => {
+      behind = false
+      hold()
       caller.drain()
       client?.drain()
     },

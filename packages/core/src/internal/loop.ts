@@ -33,12 +33,12 @@ import { lost } from "../ExitStatus.ts"
 import { PostmasterDied } from "../HandleError.ts"
 import type { SlotRef } from "../Identity.ts"
 import { overtakes } from "../Phase.ts"
-import { isBrief } from "../PostmasterRpcs.ts"
 import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
 import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
 import type { Recording } from "../Recording.ts"
 import type { Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
+import type { SharedMemory } from "../SharedMemory.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
 import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
@@ -48,6 +48,7 @@ import * as Hub from "./hub.ts"
 import * as Machine from "./machine.ts"
 import * as Onlook from "./onlook.ts"
 import * as Recorder from "./recorder.ts"
+import * as Shared from "./sharedMemory.ts"
 import * as SlotTable from "./slotTable.ts"
 import * as Watch from "./watch.ts"
 
@@ -70,6 +71,9 @@ export interface Loop {
   readonly watch: (ref: SlotRef) => Watch.Watch | undefined
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   readonly recording: Effect.Effect<Recording>
+  readonly memory: SharedMemory["Service"]
+  /** What a worker may use of it. */
+  readonly memoryOf: (ref: SlotRef) => SharedMemory["Service"]
   /** Opens the table, runs the startup effect, and returns when phase Run is reached or the postmaster has halted. */
   readonly open: Effect.Effect<void, unknown>
   readonly awaitHalt: Effect.Effect<void, PostmasterDied>
@@ -93,6 +97,7 @@ export const make: (
 
     const state = Machine.make(toMachineSettings(settings, spawner.spare !== undefined))
     const recorder = Recorder.make(state.settings)
+    const shared = Shared.make({ maxBytes: settings.maxSharedBytes, maxCells: settings.maxSharedCells })
     const mailbox = yield* Queue.unbounded<Machine.Input>()
     const events = Hub.make<PostmasterEvent>(maxUnreadEvents)
     const opened = Deferred.makeUnsafe<void, unknown>()
@@ -176,7 +181,7 @@ export const make: (
         )
         if (birth.abandoned) return yield* Effect.interrupt
         children[ref.slot] = child
-        connections[ref.slot] = Connection.make(child, { ref, pid: child.pid }, door, isBrief)
+        connections[ref.slot] = Connection.make(child, { ref, pid: child.pid }, door)
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
         stage = "Alive"
         early.forEach(report)
@@ -315,6 +320,8 @@ export const make: (
           stoppedRun = state.startupRun
           return startupFiber?.interruptUnsafe()
         case "Reinitialize":
+          // No attached worker is left, and the startup effect finds the memory empty.
+          shared.clear()
           return startStartup(action.run)
         case "Publish":
           if (action.event._tag === "PhaseReached" && action.event.phase === "Run") {
@@ -374,9 +381,11 @@ export const make: (
       closed = true
       for (const request of requests.values()) request.resume(Effect.fail(refusal(request.name)))
       requests.clear()
+      const end = died ?? new PostmasterDied({ detail: "it has shut down" })
       for (const watch of watches.splice(0)) {
-        if (watch !== undefined) Watch.die(watch, died ?? new PostmasterDied({ detail: "it has shut down" }))
+        if (watch !== undefined) Watch.die(watch, end)
       }
+      shared.end(end)
       Hub.end(events)
       wakeOnlookers()
       Deferred.doneUnsafe(opened, Exit.void)
@@ -421,6 +430,11 @@ export const make: (
           Option.fromUndefinedOr(closed ? undefined : SlotTable.findPid(state.table, pid)?.registration.type)
         ),
       recording: Effect.sync(() => Recorder.recording(recorder)),
+      memory: shared.memory,
+      memoryOf: (ref) => {
+        const tenant = SlotTable.find(state.table, ref)
+        return tenant?.attached === true ? shared.memory : Shared.notAttached(tenant?.registration.name ?? "")
+      },
       open: Effect.gen(function*() {
         tell({ _tag: "PhaseReached", phase: "Startup", run: state.startupRun })
         yield* startStartup(state.startupRun)

@@ -10,12 +10,13 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { PostmasterDied } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
-import { PostmasterRpcs } from "../PostmasterRpcs.ts"
 import type { ShutdownMode } from "../Phase.ts"
+import { PostmasterRpcs } from "../PostmasterRpcs.ts"
 import type { Registration } from "../Registration.ts"
 import type { RegistrationError } from "../RegistrationError.ts"
 import * as Caller from "./caller.ts"
 import type { CallLost } from "./connection.ts"
+import * as SharedMemoryRpcs from "./sharedMemoryRpcs.ts"
 import * as Watch from "./watch.ts"
 import * as Wire from "./wire.ts"
 import type { WorkerLine } from "./workerLine.ts"
@@ -25,6 +26,8 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
   const caller = Caller.make<PostmasterDied>({ send: line.send })
   /** By their numbers, the ways to lives of other workers. */
   const ways = new Map<number, Caller.Caller<CallLost>>()
+  /** One for each worker that anything was asked of, until it is gone. */
+  const watches = new Map<string, Watched>()
   /** The way to the life of a worker that was called last. */
   const latest = new WeakMap<Watch.Watch, Way>()
 
@@ -45,6 +48,9 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     const known = latest.get(watch)
     if (known !== undefined && known.pid === Watch.pidOf(watch.status)) return known.caller
     const { pid, way } = yield* postmaster.Connect({ ref: watch.ref, name: watch.name })
+    const other = latest.get(watch)
+    // Somebody else has asked meanwhile, and was told of the same way.
+    if (other?.number === way) return other.caller
     // A life that is not the one we know of: one of both is over, and the word of it on its way.
     if (pid !== Watch.pidOf(watch.status)) return yield* Watch.stopped(watch, undefined)
     const caller = Caller.make<CallLost>({ send: (frame) => line.send(Wire.relay(way, frame)) })
@@ -61,24 +67,39 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     way.caller.end(error)
   }
 
-  /** Returns when the first sight has been seen, so that a handle never says what is not known yet. */
-  const watch = Effect.fnUntraced(function*(name: string, ref: SlotRef) {
+  const open = (name: string, ref: SlotRef): Effect.Effect<Watched> => {
+    const key = `${ref.slot}/${ref.generation}`
+    const known = watches.get(key)
+    if (known !== undefined) return Effect.succeed(known)
     const self = Watch.make(name, ref)
-    const seen = Deferred.makeUnsafe<void>()
-    yield* Effect.forkIn(
-      Effect.ignoreCause(Stream.runForEach(postmaster.Watch({ ref }), ({ gone, status }) =>
-        Effect.sync(() => {
-          Watch.update(self, status, gone)
-          if (status._tag === "Stopped") disconnect(self, Watch.stopped(self, status.lastExit))
-          Watch.tell(self)
-          Deferred.doneUnsafe(seen, Effect.void)
-        }))),
-      scope,
-      { startImmediately: true }
+    const watched = { self, seen: Deferred.makeUnsafe<void>() }
+    watches.set(key, watched)
+    return Effect.as(
+      Effect.forkIn(
+        Effect.ignoreCause(Stream.runForEach(postmaster.Watch({ ref }), ({ gone, status }) =>
+          Effect.sync(() => {
+            Watch.update(self, status, gone)
+            if (gone) watches.delete(key)
+            const way = latest.get(self)
+            // Who falls far behind may have missed the end of a life, and sees the next one.
+            if (way !== undefined && way.pid !== Watch.pidOf(status)) {
+              disconnect(self, Watch.stopped(self, status._tag === "Stopped" ? status.lastExit : undefined))
+            }
+            Watch.tell(self)
+            Deferred.doneUnsafe(watched.seen, Effect.void)
+          }))),
+        scope,
+        { startImmediately: true }
+      ),
+      watched
     )
-    yield* Deferred.await(seen)
-    return self
-  })
+  }
+
+  /** Returns when the first sight has been seen, so that a handle never says what is not known yet. */
+  const watch = (name: string, ref: SlotRef): Effect.Effect<Watch.Watch> =>
+    Effect.suspend(() => Effect.uninterruptible(open(name, ref))).pipe(
+      Effect.flatMap(({ seen, self }) => Effect.as(Deferred.await(seen), self))
+    )
 
   return {
     id,
@@ -96,9 +117,15 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     recording: Effect.orDie(postmaster.Recording()),
     reload: Effect.orDie(postmaster.Reload()),
     shutdown: (mode: ShutdownMode) => Effect.orDie(postmaster.Shutdown({ mode })),
-    awaitHalt: postmaster.AwaitHalt()
+    awaitHalt: postmaster.AwaitHalt(),
+    memory: SharedMemoryRpcs.fromClient(postmaster)
   }
 })
+
+interface Watched {
+  readonly self: Watch.Watch
+  readonly seen: Deferred.Deferred<void>
+}
 
 interface Way {
   readonly number: number
@@ -106,7 +133,9 @@ interface Way {
   readonly caller: Caller.Caller<CallLost>
 }
 
-const dieWithPostmaster = <A, E>(effect: Effect.Effect<A, E | PostmasterDied>): Effect.Effect<A, Exclude<E, PostmasterDied>> =>
+const dieWithPostmaster = <A, E>(
+  effect: Effect.Effect<A, E | PostmasterDied>
+): Effect.Effect<A, Exclude<E, PostmasterDied>> =>
   Effect.catchIf(
     effect,
     (error): error is Extract<E | PostmasterDied, PostmasterDied> => isDied(error),

@@ -278,7 +278,7 @@ export const seat = (
 const admit = (self: SlotTable, tenant: Tenant): void => {
   self.seats[tenant.ref.slot] = tenant
   if (tenant.owner !== undefined && !tenant.doomed) {
-    (self.owned[tenant.owner.ref.slot] ??= new Set()).add(tenant.ref.slot)
+    ;(self.owned[tenant.owner.ref.slot] ??= new Set()).add(tenant.ref.slot)
   }
   count(self, tenant, 1)
   join(self, tenant)
@@ -530,7 +530,9 @@ export const broken = (self: SlotTable): string | undefined => {
   }
   for (const [slot, slots] of self.owned.entries()) {
     for (const owned of slots ?? []) {
-      if (self.seats[owned]?.owner?.ref.slot !== slot) return `T12: slot ${slot} owns slot ${owned}, which knows nothing of it`
+      const owner = self.seats[owned]?.owner
+      if (owner?.ref.slot !== slot) return `T12: slot ${slot} owns slot ${owned}, which knows nothing of it`
+      if (findLife(self, owner) === undefined) return `T12: slot ${slot} owns slot ${owned} beyond its life`
     }
   }
   if (seated.length !== self.tenants) return `T4: ${self.tenants} tenants counted, ${seated.length} seated`

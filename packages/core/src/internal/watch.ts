@@ -197,7 +197,11 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
     waitForReady: until(
       self,
       (status) =>
-        status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? whenStopped(status) : undefined
+        status._tag === "Ready"
+          ? Effect.succeed(status.pid)
+          : status._tag === "Stopped"
+          ? whenStopped(status)
+          : undefined
     ),
     waitForEnd: until(
       self,

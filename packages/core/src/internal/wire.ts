@@ -199,11 +199,14 @@ export const decode = (frame: Uint8Array): Result.Result<Message, string> => {
       return Result.succeed({ _tag: kind, id, values: frame.subarray(headBytes) })
     case "Exit":
       return Result.succeed({ _tag: kind, id, exit: frame.subarray(headBytes) })
-    case "Relay":
-      return Result.flatMap(
+    case "Relay": {
+      // Seen before it is opened: relays of relays without end would be opened without end.
+      if (kinds[frame[headBytes]!] === "Relay") return Result.fail(notUnderstood(frame))
+      return Result.map(
         decode(frame.subarray(headBytes)),
-        (message) => message._tag === "Relay" ? Result.fail(notUnderstood(frame)) : Result.succeed({ _tag: kind, id, message })
+        (message) => ({ _tag: kind, id, message: message as FromCaller | FromCallee })
       )
+    }
   }
 }
 

@@ -5,11 +5,12 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { WorkerStopped } from "../HandleError.ts"
-import { PostmasterRpcs } from "../PostmasterRpcs.ts"
+import { isBrief, PostmasterRpcs } from "../PostmasterRpcs.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import * as Callee from "./callee.ts"
 import type { Connection, Door } from "./connection.ts"
 import type { Loop } from "./loop.ts"
+import * as SharedMemoryRpcs from "./sharedMemoryRpcs.ts"
 import * as Watch from "./watch.ts"
 
 /** Made before the loop, which bears nobody before it can let them in. */
@@ -48,12 +49,13 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
     Recording: () => loop().recording,
     Reload: () => loop().tell({ _tag: "ReloadRequested" }),
     Shutdown: ({ mode }) => loop().tell({ _tag: "ShutdownRequested", mode }),
-    AwaitHalt: () => loop().awaitHalt
+    AwaitHalt: () => loop().awaitHalt,
+    ...SharedMemoryRpcs.handlers((client) => loop().memoryOf(connections.get(client)!.life.ref))
   })
 
   const callee = yield* Effect.provideContext(Callee.make(PostmasterRpcs), yield* handlers)
 
-  const door: Door = (connection, send) => {
+  const enter: Door["enter"] = (connection, send) => {
     const client = callee.connect(send)
     connections.set(client.id, connection)
     return {
@@ -64,6 +66,5 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
       }
     }
   }
-  return door
+  return { enter, isBrief } satisfies Door
 })
-

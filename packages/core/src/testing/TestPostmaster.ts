@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Postmaster from "../Postmaster.ts"
 import { type Options as ConfigOptions, PostmasterConfig } from "../PostmasterConfig.ts"
 import type { RegistrationError } from "../RegistrationError.ts"
+import type { SharedMemory } from "../SharedMemory.ts"
 import { TestSpawner } from "./TestSpawner.ts"
 
 /**
@@ -37,9 +38,9 @@ export interface Options<E = never, R = never> extends Postmaster.Options<E, R> 
 export const layerWith = <E = never, R = never>(
   options?: Options<E, R>
 ): Layer.Layer<
-  Postmaster.Postmaster | TestSpawner,
+  Postmaster.Postmaster | SharedMemory | TestSpawner,
   E | RegistrationError,
-  Exclude<Exclude<R, Scope.Scope>, TestSpawner>
+  Exclude<Exclude<R, Scope.Scope | SharedMemory>, TestSpawner>
 > =>
   release.pipe(
     Layer.provideMerge(Postmaster.Postmaster.layer(options)),
@@ -89,4 +90,4 @@ const release = Layer.effectDiscard(Effect.gen(function*() {
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<Postmaster.Postmaster | TestSpawner> = Layer.orDie(layerWith())
+export const layer: Layer.Layer<Postmaster.Postmaster | SharedMemory | TestSpawner> = Layer.orDie(layerWith())
