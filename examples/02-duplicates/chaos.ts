@@ -18,15 +18,12 @@ export const chaos = Effect.fn("chaos")(function*(pool: Pool, interval: Duration
 
   const strike = Effect.gen(function*() {
     const { workers } = yield* postmaster.snapshot
-    const victims = yield* Effect.filter(
-      [...pool.running],
-      (job) => Effect.map(job.done, (done) => done > (doneAtKill.get(job) ?? 0))
-    )
+    const victims = [...pool.running].filter((job) => job.files > (doneAtKill.get(job) ?? 0))
     if (victims.length === 0) return
     const victim = yield* Random.choice(victims)
     const pid = workers.find((worker) => sameRef(worker.ref, victim.ref))?.pid
     if (pid === undefined) return
-    doneAtKill.set(victim, yield* victim.done)
+    doneAtKill.set(victim, victim.files)
     // It may have ended by itself this very moment.
     yield* Effect.try(() => process.kill(pid, "SIGKILL")).pipe(
       Effect.andThen(Ref.update(kills, (count) => count + 1)),

@@ -82,10 +82,8 @@ const duplicates = Command.make(
     const { files, unreadable } = yield* walk(root)
     const { candidates, counts } = survey(files)
 
-    // Released last: when the folder goes, no worker is left that writes to it.
-    const desks = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped({ prefix: "duplicates-" })
     const shards = split(candidates, options.workers)
-    const pool: Pool = { root, desks, slots: options.workers, shards, running: new Set(), finished: [] }
+    const pool: Pool = { root, slots: options.workers, shards, running: new Set(), finished: [] }
     const kills = yield* Ref.make(0)
     const onTerminal = yield* (yield* Stdio.Stdio).stderrIsTerminal
     const progress = onTerminal && !options.verbose ? Progress.bar : Progress.lines

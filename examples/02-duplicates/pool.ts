@@ -1,36 +1,36 @@
 /**
- * Decides how shards become workers: as many at a time as there are slots, each
- * followed through all its lives until its outcomes are there.
+ * Decides who hashes what: a worker for each slot is called with one shard after
+ * another, through all its lives, until no shard is left.
  */
 import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
-import * as ByteSize from "effect/ByteSize"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Digest, journalOf, lineLength, Outcomes, outcomesOf, Task, taskOf } from "./digest.ts"
+import { Digest, type Outcome } from "./digest.ts"
 import type { Shard } from "./shards.ts"
 
-/** A shard that keeps failing before it has finished one more file. */
-export class ShardGivenUp extends Schema.TaggedError<ShardGivenUp>()("ShardGivenUp", { message: Schema.String }) {}
+/** A worker that keeps ending before it has finished one more file. */
+export class WorkerGivenUp extends Schema.TaggedError<WorkerGivenUp>()("WorkerGivenUp", { message: Schema.String }) {}
 
 const maxFruitless = 5
+/** A call is sent as a whole, up to 64 MiB, and sent anew to the next life: so many paths fit, however long they are. */
+const filesPerCall = 1_000
 
+/** A worker that has been called, and what it has finished in all its lives. */
 export interface Job {
-  readonly shard: Shard
   readonly ref: SlotRef
-  /** How many files are done, also those of earlier lives. */
-  readonly done: Effect.Effect<number>
+  readonly pids: Set<Pid>
+  shards: number
+  files: number
+  bytes: number
 }
 
 export interface Pool {
   readonly root: string
-  /** A private folder with a desk per shard. */
-  readonly desks: string
   readonly slots: number
   readonly shards: ReadonlyArray<Shard>
   /** For onlookers: the jobs that hold a slot now, and those that are done. */
@@ -45,60 +45,80 @@ export const WorkerReport = Schema.Struct({
   pids: Schema.Array(Schema.Natural),
   restarts: Schema.Natural,
   millis: Schema.Natural,
+  shards: Schema.Natural,
   files: Schema.Natural,
   bytes: Schema.Natural
 })
 export interface WorkerReport extends Schema.Schema.Type<typeof WorkerReport> {}
 
-const hashShard = Effect.fn("hashShard")(function*(pool: Pool, shard: Shard) {
-  const postmaster = yield* Postmaster
-  const fs = yield* FileSystem.FileSystem
-  const desk = `${pool.desks}/${shard.number}`
-  yield* fs.makeDirectory(desk)
-  yield* fs.writeFileString(taskOf(desk), yield* Schema.encodeEffect(Task)({ root: pool.root, files: shard.files }))
-
-  const worker = yield* postmaster.register(BackgroundWorker.named(Digest, `digest ${shard.number}`), { desk })
-  const done = fs.stat(journalOf(desk)).pipe(
-    Effect.map(({ size }) => Math.floor(ByteSize.toNumberUnsafe(size) / lineLength)),
-    Effect.orElseSucceed(() => 0)
-  )
-  const job: Job = { shard, ref: worker.ref, done }
-  pool.running.add(job)
-
-  const pids = new Set<Pid>()
-  let doneBefore = 0
+const work = Effect.fn("work")(function*(pool: Pool, number: number, shards: Iterable<Shard>) {
+  const worker = yield* (yield* Postmaster).register(BackgroundWorker.named(Digest, `digest ${number}`))
+  const job: Job = { ref: worker.ref, pids: new Set(), shards: 0, files: 0, bytes: 0 }
+  const outcomes: Array<Outcome> = []
   let fruitless = 0
-  // Ends when the registration does, which is when the slot is free again.
-  const follow = Stream.runForEach(
-    worker.statuses,
-    Effect.fnUntraced(function*(status) {
-      if ("pid" in status) pids.add(status.pid)
-      if (status._tag !== "Stopped" || status.lastExit === undefined) return
-      if (ExitStatus.verdict(status.lastExit) === "Done") return
-      const doneNow = yield* done
-      fruitless = doneNow > doneBefore ? 0 : fruitless + 1
-      doneBefore = doneNow
-      if (fruitless < maxFruitless) return
-      return yield* new ShardGivenUp({
-        message: `worker "${worker.name}" in slot ${worker.ref.slot} ended ${fruitless} times without finishing ` +
-          `another file; at last it ${ExitStatus.format(status.lastExit)}`
-      })
-    })
-  )
-  const [took] = yield* Effect.timed(Effect.ensuring(follow, Effect.sync(() => pool.running.delete(job))))
 
+  const notePids = Stream.runForEach(
+    worker.statuses,
+    (status) => Effect.sync(() => "pid" in status && job.pids.add(status.pid))
+  )
+
+  const hash = Effect.fnUntraced(function*(shard: Shard) {
+    let done = 0
+    const call = Effect.gen(function*() {
+      const client = yield* worker.waitForClient
+      while (done < shard.files.length) {
+        const files = shard.files.slice(done, done + filesPerCall)
+        yield* Stream.runForEach(client.Hash({ root: pool.root, files }), (outcome) =>
+          Effect.sync(() => {
+            outcomes.push(outcome)
+            job.files++
+            job.bytes += shard.files[done++]!.size
+            fruitless = 0
+          }))
+      }
+    }).pipe(Effect.scoped)
+    // A life that ends costs what it had not yet answered; the next one is asked for that.
+    yield* Effect.retry(call, {
+      while: (error) => error._tag === "WorkerStopped" && error.isRetryable && ++fruitless < maxFruitless
+    })
+    job.shards++
+  })
+
+  const hashThem = Effect.gen(function*() {
+    yield* Effect.forkChild(notePids)
+    // Whoever is free takes the next one.
+    for (const shard of shards) yield* hash(shard)
+  }).pipe(
+    Effect.mapError((error) =>
+      error._tag === "WorkerStopped" && error.isRetryable && error.lastExit !== undefined
+        ? new WorkerGivenUp({
+          message: `worker "${worker.name}" in slot ${worker.ref.slot} ended ${fruitless} times without finishing ` +
+            `another file; at last it ${ExitStatus.format(error.lastExit)}`
+        })
+        : error
+    )
+  )
+
+  pool.running.add(job)
+  const [took] = yield* Effect.timed(Effect.ensuring(hashThem, Effect.sync(() => pool.running.delete(job))))
   pool.finished.push({
     ...worker.ref,
-    pids: [...pids],
-    restarts: pids.size - 1,
+    pids: [...job.pids],
+    restarts: job.pids.size - 1,
     millis: Math.round(Duration.toMillis(took)),
-    files: shard.files.length,
-    bytes: shard.bytes
+    shards: job.shards,
+    files: job.files,
+    bytes: job.bytes
   })
-  return yield* Schema.decodeEffect(Outcomes)(yield* fs.readFileString(outcomesOf(desk)))
+  return outcomes
 })
 
 export const hashAll = Effect.fn("hashAll")(function*(pool: Pool) {
-  const outcomes = yield* Effect.forEach(pool.shards, (shard) => hashShard(pool, shard), { concurrency: pool.slots })
+  const shards = pool.shards.values()
+  const outcomes = yield* Effect.forEach(
+    Array.from({ length: Math.min(pool.slots, pool.shards.length) }, (_, number) => number),
+    (number) => work(pool, number, shards),
+    { concurrency: "unbounded" }
+  )
   return outcomes.flat()
 })

@@ -9,27 +9,22 @@ import * as Terminal from "effect/Terminal"
 import type { Pool } from "./pool.ts"
 import { count, size } from "./text.ts"
 
-const state = Effect.fnUntraced(function*(pool: Pool) {
+const state = (pool: Pool) => {
   const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, number) => sum + number, 0)
-  const bytesOf = (files: ReadonlyArray<{ readonly size: number }>) => sum(files.map((file) => file.size))
-  const partial = yield* Effect.forEach(
-    [...pool.running],
-    ({ done, shard }) => Effect.map(done, (done) => ({ files: done, bytes: bytesOf(shard.files.slice(0, done)) }))
-  )
-  const done = [...pool.finished, ...partial]
-  const bytes = sum(done.map((part) => part.bytes))
+  const jobs = [...pool.finished, ...pool.running]
+  const bytes = sum(jobs.map((job) => job.bytes))
   const all = sum(pool.shards.map((shard) => shard.bytes))
   return {
     share: all === 0 ? 1 : bytes / all,
-    text: `${count(sum(done.map((part) => part.files)), "file")}, ${size(bytes)} of ${size(all)}, ` +
-      `${pool.finished.length} of ${count(pool.shards.length, "shard")}`
+    text: `${count(sum(jobs.map((job) => job.files)), "file")}, ${size(bytes)} of ${size(all)}, ` +
+      `${sum(jobs.map((job) => job.shards))} of ${count(pool.shards.length, "shard")}`
   }
-})
+}
 
 const barWidth = 20
 
 const draw = Effect.fnUntraced(function*(pool: Pool) {
-  const { share, text } = yield* state(pool)
+  const { share, text } = state(pool)
   const { columns } = yield* Terminal.Terminal
   const filled = Math.round(share * barWidth)
   const bar = `[${"#".repeat(filled)}${"-".repeat(barWidth - filled)}] ${text}`.slice(0, (yield* columns) - 1)
@@ -45,7 +40,6 @@ export const bar = (pool: Pool) =>
   )
 
 export const lines = (pool: Pool) =>
-  state(pool).pipe(
-    Effect.flatMap(({ text }) => Console.error(text)),
+  Effect.suspend(() => Console.error(state(pool).text)).pipe(
     Effect.repeat(Schedule.spaced("1 second"))
   )

@@ -4,7 +4,7 @@
  * deaths.
  */
 import * as Schema from "effect/Schema"
-import type { Outcomes } from "./digest.ts"
+import type { Outcome } from "./digest.ts"
 import { WorkerReport } from "./pool.ts"
 import type { survey } from "./shards.ts"
 import { count, few, size } from "./text.ts"
@@ -47,7 +47,7 @@ export const Report = Schema.fromJsonString(Schema.Struct({ result: Result, run:
 export const toResult = (
   folder: string,
   counts: ReturnType<typeof survey>["counts"],
-  outcomes: typeof Outcomes.Type,
+  outcomes: ReadonlyArray<Outcome>,
   notWalked: ReadonlyArray<Unreadable>
 ): Result => {
   const hashed = outcomes.filter((outcome) => outcome._tag === "Hashed").toSorted(byPath)
