@@ -166,11 +166,7 @@ export const groups: ReadonlyArray<Group> = [
       same(82, "An isolated worker's crash is its own affair"),
       same(84, "Exit 0 or 1 before attaching: no crash"),
       departs(85, "The words and levels of exit lines", "signals by their name alone; a crash is a warning"),
-      inapplicable(
-        86,
-        "A worker that registered another one dies: the other lives",
-        "workers do not register workers; the application does, see 50"
-      ),
+      same(86, "A worker that registered another one dies: the other lives"),
       departs(88, "20 exits pending at once: one pass", oneTurn),
       inapplicable(89, "Exit of an unknown child", "a spawner reports the children it was told to bear, and no others"),
       departs(90, "The clock is set back: the restart waits for it", "time is monotonic: never earlier, never later"),

@@ -93,13 +93,63 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a mistaken registration is accepted",
-      "closed(state, registration, registrant) ?? sanityCheck(registration) ?? crowded",
-      "closed(state, registration, registrant) ?? crowded"
+      "closed(state, registration, registrant) ?? sanityCheck(registration) ??",
+      "closed(state, registration, registrant) ??"
     ],
     [
       "a full table or class refuses nobody",
-      "sanityCheck(registration) ?? crowded(state, registration)",
-      "sanityCheck(registration)"
+      "bereaved(state, registration, owner) ?? crowded(state, registration)",
+      "bereaved(state, registration, owner)"
+    ],
+    [
+      "whoever belongs to a life that is over is registered",
+      "bereaved(state, registration, owner) ?? crowded",
+      "crowded"
+    ],
+    [
+      "whatever a worker registers belongs to it",
+      "typeof registrant === \"object\" && registration.ownership === \"registrant\" ? registrant",
+      "typeof registrant === \"object\" ? registrant"
+    ],
+    [
+      "nothing that a worker registers belongs to it",
+      "typeof registrant === \"object\" && registration.ownership === \"registrant\" ? registrant",
+      "false ? registrant"
+    ],
+    [
+      "a worker that belongs to the postmaster needs a registrant that lives",
+      "bereaved(state, registration, owner) ??",
+      "bereaved(state, registration, typeof registrant === \"object\" ? registrant : undefined) ??"
+    ],
+    [
+      "what belongs to a life outlives it",
+      "  for (const other of owned) terminateRequested(turn, other)\n",
+      ""
+    ],
+    [
+      "only a failure takes along what belongs to a life",
+      "for (const other of owned) terminateRequested",
+      "for (const other of judged === \"Done\" ? [] : owned) terminateRequested"
+    ],
+    [
+      "a crash takes nothing along but the crash group",
+      "for (const other of owned) terminateRequested",
+      "for (const other of firstCrash ? [] : owned) terminateRequested"
+    ],
+    [
+      "what belongs to a worker ends with its tenancy only",
+      "for (const other of owned) terminateRequested",
+      "for (const other of isPause(next) ? [] : owned) terminateRequested"
+    ],
+    [
+      "of what belongs to a life one is forgotten",
+      "for (const other of owned) terminateRequested",
+      "for (const other of owned.slice(1)) terminateRequested"
+    ],
+    [
+      "what belongs to a life is told of its end, and comes back",
+      "for (const other of owned) terminateRequested(turn, other)",
+      "for (const other of owned) tell(turn, other, \"SIGTERM\", \"Process\")"
     ],
     [
       "preloads take a generation",
@@ -501,6 +551,41 @@ export const faults: ReadonlyArray<Fault> = [
       "0"
     ],
     [
+      "a life is taken for another one of the same worker",
+      "tenant?.life._tag === \"Running\" && tenant.life.pid === pid ? tenant",
+      "tenant?.life._tag === \"Running\" ? tenant"
+    ],
+    [
+      "whoever is between two lives can own somebody",
+      "tenant?.life._tag === \"Running\" && tenant.life.pid === pid ? tenant",
+      "tenant !== undefined && (tenant.life._tag !== \"Running\" || tenant.life.pid === pid) ? tenant"
+    ],
+    [
+      "what belongs to a life is asked for again after the next one",
+      "  self.owned[tenant.ref.slot] = undefined\n",
+      ""
+    ],
+    [
+      "nobody is known to whom he belongs to",
+      "if (tenant.owner !== undefined && !tenant.doomed)",
+      "if (false)"
+    ],
+    [
+      "whoever has gone is still known to whom it belonged to",
+      "  if (tenant.owner !== undefined) self.owned[tenant.owner.ref.slot]?.delete(tenant.ref.slot)\n",
+      ""
+    ],
+    [
+      "a restored table has forgotten who is doomed, and asks it to end again",
+      "if (tenant.owner !== undefined && !tenant.doomed)",
+      "if (tenant.owner !== undefined)"
+    ],
+    [
+      "a tenant forgets whom it belongs to",
+      "    owner: options.owner,\n",
+      "    owner: undefined,\n"
+    ],
+    [
       "a free slot is lost",
       "  Heap.push(self.freed, tenant.ref.slot)\n",
       ""
@@ -800,8 +885,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever waits is not told that the postmaster has died",
-      "WorkerStatus.stopped()\n  tell(self)",
-      "WorkerStatus.stopped()"
+      "  disconnect(self, died)\n  tell(self)\n",
+      "  disconnect(self, died)\n"
     ],
     [
       "of whoever was running when the postmaster died it is said that it has stopped",
@@ -825,7 +910,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "the stream of statuses never ends",
-      "        else if (self.gone) Queue.endUnsafe(queue)\n",
+      "      else if (self.gone) Queue.endUnsafe(queue)\n",
       ""
     ],
     [
@@ -1087,6 +1172,13 @@ export const faults: ReadonlyArray<Fault> = [
       "two branches of a history share their spares",
       "spares: Spares.copy(self.spares)",
       "spares: self.spares"
+    ]
+  ]),
+  ...inMachine("internal/checkpoint.ts", [
+    [
+      "a saved state forgets who belongs to whom",
+      "    owner: tenant.owner\n",
+      "    owner: undefined\n"
     ]
   ]),
   ...inSpares("internal/checkpoint.ts", [

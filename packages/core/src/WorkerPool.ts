@@ -17,6 +17,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
 import { type PostmasterDied, WorkerStopped } from "./HandleError.ts"
+import type { Pid } from "./Identity.ts"
 import * as Desk from "./internal/desk.ts"
 import { Postmaster } from "./Postmaster.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
@@ -280,15 +281,23 @@ export const make = Effect.fn("WorkerPool.make")(function*<
     if (at >= notBefore) notBefore = at + Math.min(maxPauseMillis, replaceAfterMillis * 2 ** failures++)
   }
 
-  const begin = Effect.fnUntraced(function*(member: Member<Rpcs>) {
+  const begin = Effect.fnUntraced(function*(member: Member<Rpcs>, pid: Pid) {
+    const { handle } = member
     const lifeScope = yield* Scope.fork(scope)
-    const client = yield* Effect.result(Scope.provide(member.handle.client, lifeScope))
+    const client = yield* Effect.result(Scope.provide(handle.client, lifeScope))
     // It has just ended; the word of it is on its way.
     if (Result.isFailure(client)) return yield* Scope.close(lifeScope, Exit.void)
     failures = 0
     // It has a method for each call, which its type tells more exactly than the desk can use.
     const methods = client.success as unknown as Desk.Life["client"]
-    member.life = { ref: member.handle.ref, client: methods, scope: lifeScope, calls: 0, lastCall: 0 }
+    member.life = {
+      ref: handle.ref,
+      isOver: Effect.map(handle.status, (status) => status._tag !== "Ready" || status.pid !== pid),
+      client: methods,
+      scope: lifeScope,
+      calls: 0,
+      lastCall: 0
+    }
     member.idleSince = now()
     spare.openUnsafe()
     desk.bring(member.life)
@@ -307,7 +316,7 @@ export const make = Effect.fn("WorkerPool.make")(function*<
     if (!members.has(member)) return
     const { phase } = member
     member.phase = status._tag === "Ready" ? "Ready" : status._tag === "Stopped" ? "Resting" : "Coming"
-    if (status._tag === "Ready") return yield* begin(member)
+    if (status._tag === "Ready") return yield* begin(member, status.pid)
     if (status._tag !== "Stopped") return
     if (phase === "Ready") return aim(target)
     pause()

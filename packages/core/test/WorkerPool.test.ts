@@ -44,6 +44,16 @@ const release = (key: string) => Effect.suspend(() => held.get(key)!.release)
 
 const now = { startImmediately: true }
 
+/** Has a fiber pause before whatever it would do next. */
+class PausingScheduler extends Scheduler.MixedScheduler {
+  pauses = false
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    const pauses = this.pauses
+    this.pauses = false
+    return pauses || super.shouldYield(fiber)
+  }
+}
+
 const failure = <A, E>(fiber: Fiber.Fiber<A, E>) =>
   Effect.map(
     Fiber.await(fiber),
@@ -122,6 +132,7 @@ describe("calls that wait", () => {
     Effect.gen(function*() {
       const pool = yield* WorkerPool.make(Mortal, { size: 1, concurrency: 1 })
       yield* untilReady(pool, 1)
+      const scheduler = new PausingScheduler()
       const first = yield* Effect.forkChild(
         // Goes on in the same breath in which the other one is given its place.
         Effect.andThen(pool.client.Hold({ key: "first" }), Effect.sync(() => second.interruptUnsafe())),
@@ -129,11 +140,11 @@ describe("calls that wait", () => {
       )
       yield* untilHeld("first")
       const second: Fiber.Fiber<string, unknown> = yield* pool.client.Hold({ key: "second" }).pipe(
-        // It gets no further than that.
-        Effect.provideService(Scheduler.MaxOpsBeforeYield, 2),
+        Effect.provideService(Scheduler.Scheduler, scheduler),
         Effect.forkChild(now)
       )
       yield* until("it waits", Effect.map(pool.stats, ({ waiting }) => waiting === 1))
+      scheduler.pauses = true
       yield* release("first")
       yield* Fiber.join(first)
       assert(Exit.hasInterrupts(yield* Fiber.await(second)))
@@ -230,6 +241,21 @@ describe("a worker that ends", () => {
         } else assert.strictEqual(tagOf(yield* failure(calls[n]!)), "WorkerStopped")
       }
       assert.strictEqual(yield* pool.client.Who(), survivor)
+    }))
+
+  test("is not called by whoever knows that it has ended", () =>
+    Effect.gen(function*() {
+      const pool = yield* WorkerPool.make(Mortal, { size: 2 })
+      yield* untilReady(pool, 2)
+      const [first, second] = yield* pool.workers
+      yield* first!.terminate
+      yield* first!.waitForEnd
+      assert.strictEqual(yield* pool.client.Who(), second!.name)
+      yield* second!.terminate
+      yield* second!.waitForEnd
+      const next = yield* Effect.forkChild(pool.client.Who(), now)
+      yield* TestClock.adjust("1 second")
+      assert.isTrue((yield* Fiber.join(next)).startsWith("mortal "))
     }))
 
   test("for good is replaced, under its name, no sooner than a second after it was registered", () =>

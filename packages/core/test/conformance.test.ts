@@ -12,12 +12,14 @@ import {
   preload,
   Registration,
   Restart,
+  WorkerContext,
   type WorkerHandle,
   WorkerStatus
 } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -33,7 +35,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Loop from "../src/internal/loop.ts"
 import type * as Machine from "../src/internal/machine.ts"
 import * as Watch from "../src/internal/watch.ts"
-import { attached, define, every, Harness } from "./machineHarness.ts"
+import { attached, define, every, Harness, owned } from "./machineHarness.ts"
 
 const startTimes = ["PostmasterStart", "ConsistentState", "RecoveryFinished"] as const
 
@@ -76,6 +78,18 @@ const fork = Effect.forkChild({ startImmediately: true })
 
 /** More turns of the scheduler than anything that follows at once takes; no time passes. */
 const settled = Effect.repeat(Effect.yieldNow, { times: 64 })
+
+/** What a scripted worker does that registers others over its line. */
+const registering = (...workers: ReadonlyArray<BackgroundWorker.BackgroundWorker<typeof Schema.Void>>): Script.Calls =>
+  Effect.gen(function*() {
+    const postmaster = Context.get(yield* Layer.build(Postmaster.layerClient), Postmaster)
+    yield* Effect.forEach(workers, (worker) => postmaster.register(worker))
+  }).pipe(
+    Effect.provideService(WorkerContext, {} as WorkerContext["Service"]),
+    Effect.orDie,
+    Effect.forkScoped,
+    Effect.asVoid
+  )
 
 const spawned = Effect.gen(function*() {
   const { journal } = yield* TestSpawner
@@ -308,6 +322,13 @@ describe("dynamic registration", () => {
     assert.strictEqual(h.register(attached("e", parallel)).order("Reject")?.reason._tag, "ClassLimitReached")
   })
 
+  it("C49 a worker that registers another one and is gone before it is heard: it starts, unless it belongs to it", () => {
+    const h = new Harness().run().register(define("registrant", { restart: every(0) })).born("registrant")
+    h.exits("registrant", 1)
+    assert.deepStrictEqual(h.registerBy("registrant", define("free")).launched, ["free"])
+    assert.strictEqual(h.registerBy("registrant", owned("owned")).order("Reject")?.reason._tag, "NotAccepting")
+  })
+
   loop(
     "C49 a registrant that is gone before it is heard: its worker starts all the same, and nobody is told",
     () =>
@@ -322,6 +343,37 @@ describe("dynamic registration", () => {
           "job",
           "Ready"
         ]])
+      })
+  )
+
+  loop(
+    "C50, C86 a worker that has registered others dies: they live on, but for those that belong to it",
+    () =>
+      Effect.gen(function*() {
+        const postmaster = yield* Postmaster
+        const { end, script } = yield* TestSpawner
+        yield* script(
+          "registrant",
+          Script.serves({ calls: registering(make("free"), make("owned", { ownership: "registrant" })) })
+        )
+        const registrant = yield* postmaster.register(make("registrant", { restart: "1 hour" }))
+        yield* registrant.waitForReady
+        const workers = Effect.map(
+          postmaster.snapshot,
+          ({ workers }) => workers.map(({ name, state }) => `${name} ${state}`)
+        )
+        yield* settled
+        assert.deepStrictEqual(yield* workers, ["registrant Ready", "free Ready", "owned Ready"])
+        yield* end(registrant.ref, ExitStatus.exited(2))
+        assert.deepStrictEqual(yield* workers, ["registrant Resting", "free Ready"])
+        // In its next life it registers anew.
+        yield* TestClock.adjust("1 hour")
+        yield* registrant.waitForReady
+        yield* settled
+        assert.deepStrictEqual(yield* workers, ["registrant Ready", "free Ready", "owned Ready", "free Ready"])
+        yield* registrant.terminate
+        yield* settled
+        assert.deepStrictEqual(yield* workers, ["free Ready", "free Ready"])
       })
   )
 

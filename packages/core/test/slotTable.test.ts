@@ -32,7 +32,6 @@ const crowd = () => {
   SlotTable.unseat(table, left)
   return { table, waiting, resting, runner, owner, owned }
 }
-}
 
 type Crowd = ReturnType<typeof crowd>
 

@@ -85,9 +85,11 @@ describe.each(spawners)("a pool of workers, each a $name", ({ end, layer }) => {
       assert.deepStrictEqual(sums, Array.from({ length: 100 }, (_, n) => n + 1))
       assert.isAtLeast((yield* pool.stats).calls, 750)
       const more = yield* thousand(pool)
-      yield* Effect.forEach(yield* pool.workers, (worker) => worker.terminate)
+      const workers = yield* pool.workers
+      yield* Effect.forEach(workers, (worker) => worker.terminate)
       for (const call of [...calls, ...more]) assert.instanceOf(errorOf(yield* Fiber.await(call)), WorkerStopped)
-      // Those that have been put in their place.
+      yield* Effect.forEach(workers, (worker) => worker.waitForEnd)
+      // Others have been put in their place.
       assert.strictEqual(yield* pool.client.Add({ a: 1, b: 2 }), 3)
     })
   )

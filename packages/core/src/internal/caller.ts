@@ -108,9 +108,11 @@ export interface Options {
   readonly send: (frame: Uint8Array) => boolean
   /** Ends whoever has sent an answer that is none. Absent: that is another's to do, and the call dies of it. */
   readonly reject?: (detail: string) => void
+  /** Numbers of calls are below this, and are used again. */
+  readonly endOfIds?: number
 }
 
-export const make = <E>({ reject, send }: Options): Caller<E> => {
+export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Caller<E> => {
   const calls = new Map<number, Pending<E>>()
   const waiting = new Set<() => void>()
   let lastId = 0
@@ -118,7 +120,7 @@ export const make = <E>({ reject, send }: Options): Caller<E> => {
   let ended: { readonly error: E } | undefined
 
   const nextId = (): number => {
-    do lastId = (lastId + 1) % Wire.endOfIds
+    do lastId = (lastId + 1) % endOfIds
     while (calls.has(lastId))
     return lastId
   }

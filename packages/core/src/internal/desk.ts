@@ -22,6 +22,8 @@ export type Method = (payload: unknown, options?: { readonly asQueue?: boolean }
 /** One life of a worker. */
 export interface Life {
   readonly ref: SlotRef
+  /** It has ended, whether anybody has said so yet or not. */
+  readonly isOver: Effect.Effect<boolean>
   readonly client: Readonly<Record<string, Method>>
   /** Of its client. */
   readonly scope: Scope.Closeable
@@ -110,13 +112,19 @@ export const make = <E>({ concurrency, onCall, onIdle, refuse, strategy }: Optio
   const closeEnded = (life: Life): Effect.Effect<void> =>
     life.calls === 0 && !lives.has(life) ? Scope.close(life.scope, Exit.void) : Effect.void
 
+  const end = (life: Life): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      lives.delete(life)
+      return closeEnded(life)
+    })
+
   const leave = (life: Life, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
     Effect.suspend(() => {
       called--
       life.calls--
       // The word of its end comes later, and nobody may be sent there meanwhile.
       if (tellsOfEnd(exit, life.ref)) lives.delete(life)
-      else if (life.calls === 0) onIdle(life)
+      else if (life.calls === 0 && lives.has(life)) onIdle(life)
       serve()
       return closeEnded(life)
     })
@@ -144,7 +152,10 @@ export const make = <E>({ concurrency, onCall, onIdle, refuse, strategy }: Optio
       if (life === undefined) return refuse(waiting.size) ?? wait(restore)
       take(life)
       onCall()
-      return Effect.succeed(life)
+      return Effect.flatMap(life.isOver, (isOver) =>
+        isOver
+          ? Effect.andThen(Effect.andThen(end(life), leave(life, Exit.void)), enter(restore))
+          : Effect.succeed(life))
     })
 
   const enterScoped = Effect.uninterruptibleMask((restore) =>
@@ -185,11 +196,7 @@ export const make = <E>({ concurrency, onCall, onIdle, refuse, strategy }: Optio
       lives.add(life)
       serve()
     },
-    end: (life) =>
-      Effect.suspend(() => {
-        lives.delete(life)
-        return closeEnded(life)
-      }),
+    end,
     failWaiting: (failure) => {
       const all = [...waiting]
       waiting.clear()

@@ -155,11 +155,20 @@ const everything: World.Bounds = {
   menu: [],
   crashes: 0,
   failedBirths: 0,
+  byWorkers: [],
   spares: 1,
   exact: true
 }
 
-const nothingOfSpares: World.Bounds = { slots: 0, registrations: 0, menu: [], crashes: 0, failedBirths: 0, exact: true }
+const nothingOfSpares: World.Bounds = {
+  slots: 0,
+  registrations: 0,
+  menu: [],
+  crashes: 0,
+  failedBirths: 0,
+  byWorkers: [],
+  exact: true
+}
 
 const signature = (actions: ReadonlyArray<Machine.Action>): string =>
   actions.map((action) => action._tag === "Publish" ? action.event._tag : action._tag).join()
@@ -306,13 +315,15 @@ export const laws: { readonly [name: string]: Law } = {
     if (recovers && !World.isCrash(before, exit.child, exit.status)) return "this was no crash"
     // A shutdown, of before or for want of a recovery, reaches everyone.
     if (after.machine.shutdown !== undefined) return undefined
+    const life = World.latestLife(before, exit.ref)
+    const belongs = (ref: SlotRef): boolean => World.belongsTo(tenancyOf(before, ref)!, life)
     for (const { ref, signal } of turn.signals) {
       const child = childOf(before, ref)!
       const overdue = child.killBy <= after.now
-      if (!overdue && !isAttached(child.registration)) return `${signal} to an isolated worker`
+      if (!overdue && !isAttached(child.registration) && !belongs(ref)) return `${signal} to an isolated worker`
     }
     for (const { gone, ref } of turn.notifications) {
-      if (gone && !sameRef(ref, exit.ref) && !isAttached(tenancyOf(before, ref)!.registration)) {
+      if (gone && !sameRef(ref, exit.ref) && !belongs(ref) && !isAttached(tenancyOf(before, ref)!.registration)) {
         return `slot ${ref.slot} is isolated and was thrown out`
       }
     }
@@ -434,7 +445,9 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L23 a request is refused for want of room only, and takes nothing": ({ after, before, input, rejections }) => {
+  "L23 a request is refused for want of room or of its owner only, and takes nothing": (
+    { after, before, input, rejections }
+  ) => {
     if (input._tag !== "RegisterRequested" || rejections.length === 0) return undefined
     const { settings } = before.machine
     const seated = before.tenancies.filter((one) => !one.over)
@@ -446,6 +459,7 @@ export const laws: { readonly [name: string]: Law } = {
     const limit = name === undefined ? undefined : settings.classLimits[name]
     const crowded = limit !== undefined && seated.filter((one) => one.registration.class === name).length >= limit
     if (rejections[0]!.reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
+    if (rejections[0]!.reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
     if (rejections[0]!.reason._tag !== "SlotsExhausted") return `refused for ${rejections[0]!.reason._tag}`
     return seated.length >= settings.maxWorkers ? undefined : "there is room in the table"
   },
@@ -672,8 +686,64 @@ export const laws: { readonly [name: string]: Law } = {
     return String(told) === String(done)
       ? undefined
       : `${told.join() || "nothing"} was told of ${done.join() || "nothing"}`
+  },
+
+  "L42 whoever belongs to a life that is over is doomed": ({ after }) => {
+    for (const { over, owner, ref } of after.tenancies) {
+      if (over || owner === undefined || World.isAlive(after, owner)) continue
+      if (SlotTable.find(after.machine.table, ref)?.doomed === false) return `slot ${ref.slot} outlives its owner`
+    }
+    return undefined
+  },
+
+  "L43 with a life ends what belongs to it, and nothing else": (turn) => {
+    const exit = exitOf(turn)
+    if (exit === undefined) return undefined
+    const { after, before } = turn
+    const life = World.latestLife(before, exit.ref)
+    for (const tenancy of before.tenancies) {
+      const { ref } = tenancy
+      if (tenancy.over) continue
+      const tenant = SlotTable.find(after.machine.table, ref)
+      const belongs = World.belongsTo(tenancy, life)
+      if (tenant?.doomed === true && !belongs && !tenancy.terminated) return `slot ${ref.slot} does not belong to it`
+      if (!belongs) continue
+      if (tenant === undefined) {
+        if (childOf(before, ref) !== undefined) return `slot ${ref.slot} was freed while its child lives`
+      } else if (childOf(before, ref) === undefined) return `slot ${ref.slot} has no child and was not released`
+    }
+    return undefined
+  },
+
+  "L44 nobody is registered for a life that is over, and anybody for himself": ({ before, input, rejections }) => {
+    if (input._tag !== "RegisterRequested") return undefined
+    const refused = rejections.some(({ reason }) => reason._tag === "NotAccepting")
+    if (isBereaved(before, input)) return refused ? undefined : "it has nobody to belong to"
+    return refused ? "it belongs to nobody that has ended" : undefined
+  },
+
+  "L45 a life begins with nobody, and owns whoever it has registered for itself": ({ after, input, replies }) => {
+    const { machine: { table } } = after
+    if (input._tag === "ChildStarted") {
+      return (table.owned[input.ref.slot]?.size ?? 0) === 0 ? undefined : `slot ${input.ref.slot} owns somebody`
+    }
+    if (input._tag !== "RegisterRequested") return undefined
+    for (const { ref } of replies) {
+      const tenant = SlotTable.find(table, ref)
+      if (tenant !== undefined && (tenant.owner === undefined) !== (tenancyOf(after, ref)!.owner === undefined)) {
+        return `slot ${ref.slot} ${tenant.owner ? "belongs to somebody" : "belongs to nobody"}`
+      }
+    }
+    return undefined
   }
 }
+
+/** Whether somebody is to belong to a life that is over. */
+const isBereaved = (
+  before: World.World,
+  { registrant, registration }: Extract<Machine.Input, { readonly _tag: "RegisterRequested" }>
+): boolean =>
+  registration.ownership === "registrant" && typeof registrant === "object" && !World.isAlive(before, registrant)
 
 const isOfSpares = (action: Machine.Action): boolean =>
   action._tag === "SpawnSpare" || action._tag === "EndSpare" ||

@@ -6,7 +6,7 @@
 import { exited, type ExitStatus, signaled } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { formatRef, sameRef } from "@effect-postmaster/core/Identity"
-import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
+import { isAttached, type LifeRef, type Registrant, type Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
@@ -35,6 +35,8 @@ export interface Tenancy {
   readonly over: boolean
   readonly terminated: boolean
   readonly births: number
+  /** With whose end it ends: that of one worker, in one of its lives. */
+  readonly owner: LifeRef | undefined
   /** When it may start again, by the world's own reckoning. */
   readonly notBefore: number
 }
@@ -77,6 +79,8 @@ export interface Bounds {
   /** How many registrations may be accepted, beside the preloads. */
   readonly registrations: number
   readonly menu: ReadonlyArray<Registration>
+  /** What workers may register, in their present life, or when that is over. */
+  readonly byWorkers?: ReadonlyArray<Registration>
   readonly preload?: ReadonlyArray<Registration>
   /** How many crashes may start a recovery. */
   readonly crashes: number
@@ -170,12 +174,10 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   // Where it will be refused it may be asked for without end.
   if (left > 0 || machine.table.tenants >= bounds.slots) {
     for (const one of bounds.menu) {
-      inputs.push({
-        _tag: "RegisterRequested",
-        request: world.requests,
-        registration: one,
-        registrant: "Application"
-      })
+      inputs.push(registers(world, one, "Application"))
+    }
+    for (const one of bounds.byWorkers ?? []) {
+      for (const life of livesOf(world)) inputs.push(registers(world, one, life))
     }
   }
   for (const { ref } of world.tenancies) inputs.push({ _tag: "TerminateRequested", ref })
@@ -207,10 +209,48 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   return heard
 }
 
+const registers = ({ requests }: World, registration: Registration, registrant: Registrant): Machine.Input => ({
+  _tag: "RegisterRequested",
+  request: requests,
+  registration,
+  registrant
+})
+
+/** Names a tenancy's life by how many there were up to it. */
+const lifeOf = ({ ref }: { readonly ref: SlotRef }, births: number): LifeRef => ({
+  ref,
+  pid: (100 * births + ref.slot) as Pid
+})
+
+/** The lives that go on, and of each tenancy the last that is over. */
+const livesOf = ({ children, tenancies }: World): ReadonlyArray<LifeRef> =>
+  tenancies.flatMap((tenancy) => {
+    const lives = children.some((child) => child.born && sameRef(child.ref, tenancy.ref))
+      ? [tenancy.births, tenancy.births - 1]
+      : [tenancy.births]
+    return lives.filter((births) => births > 0).map((births) => lifeOf(tenancy, births))
+  })
+
+/** Whether this life goes on, by the world's own account. */
+export const isAlive = ({ children, tenancies }: World, life: LifeRef): boolean =>
+  children.some((child) => child.born && sameRef(child.ref, life.ref)) &&
+  tenancies.some((one) => sameRef(one.ref, life.ref) && lifeOf(one, one.births).pid === life.pid)
+
+/** Whether it ends with this life. */
+export const belongsTo = ({ owner }: Tenancy, life: LifeRef): boolean =>
+  owner !== undefined && sameRef(owner.ref, life.ref) && owner.pid === life.pid
+
+/** The life of this worker that goes on or was the last. */
+export const latestLife = ({ tenancies }: World, ref: SlotRef): LifeRef => {
+  const tenancy = tenancies.find((one) => sameRef(one.ref, ref))!
+  return lifeOf(tenancy, tenancy.births)
+}
+
 const childFacts = (world: World, bounds: Bounds, child: Child, inputs: Array<Machine.Input>): void => {
   const { ref } = child
   if (!child.born) {
-    inputs.push({ _tag: "ChildStarted", ref, pid: (ref.slot + 1) as Pid })
+    const { births } = world.tenancies.find((one) => sameRef(one.ref, ref))!
+    inputs.push({ _tag: "ChildStarted", ...lifeOf(child, births + 1) })
     if (world.failedBirthsLeft > 0 || child.abandoned) inputs.push({ _tag: "ChildNotStarted", ref, error: spawnError })
     return
   }
@@ -372,6 +412,10 @@ export const apply = (
       const { restart } = child.registration
       const done = input._tag === "ChildExited" && input.status._tag === "Exited" && input.status.code === 0
       amend(input.ref, () => ({ notBefore: restart._tag === "After" && !done ? at + restart.delayMillis : at }))
+      if (input._tag === "ChildExited") {
+        const life = latestLife(before, input.ref)
+        tenancies = tenancies.map((one) => !one.over && belongsTo(one, life) ? { ...one, terminated: true } : one)
+      }
       break
     }
     case "RegisterRequested":
@@ -389,6 +433,9 @@ export const apply = (
           over: false,
           terminated: false,
           births: 0,
+          owner: typeof input.registrant === "object" && input.registration.ownership === "registrant"
+            ? input.registrant
+            : undefined,
           notBefore: at
         }]
         break
@@ -452,7 +499,8 @@ export const key = (world: World, bounds: Bounds): string => {
     const ago = now - machine.reinitializedAt
     if (ago < healthyMillis) text += `,${ago}/${machine.crashCycles}`
   }
-  for (const tenant of inOrder(table)) {
+  const seated = inOrder(table)
+  for (const tenant of seated) {
     const { life, ref } = tenant
     const stale = world.tenancies.some((one) => one.over && one.ref.slot === ref.slot)
     text += `|${bounds.exact === true ? ref.slot : ""}${tenant.registration.name}${stale ? 1 : 0}${
@@ -464,7 +512,18 @@ export const key = (world: World, bounds: Bounds): string => {
       text += `${life.ready ? 1 : 0}${life.joined ? 1 : 0}${life.told ?? ""}${since(life.killAt)}`
     }
   }
+  if (bounds.byWorkers !== undefined) text += ownersKey(world, seated)
   return bounds.spares === undefined ? text : text + spareKey(world)
+}
+
+/** Who belongs to whom; to which life, decides nothing. Who has had a life that is over can be said to register. */
+const ownersKey = ({ tenancies }: World, seated: ReadonlyArray<SlotTable.Tenant>): string => {
+  const owners = seated.map(({ doomed, lives, owner }) =>
+    `${doomed || owner === undefined ? "" : seated.findIndex(({ ref }) => sameRef(ref, owner.ref))}${
+      lives > 1 ? "+" : ""
+    }`
+  )
+  return `@${owners}${tenancies.some(({ births, over }) => over && births > 0) ? "+" : ""}`
 }
 
 /** How old a spare is, and how many have died before it, decides nothing if there is no other death to come. */
@@ -484,10 +543,13 @@ const inOrder = (table: SlotTable.SlotTable): ReadonlyArray<SlotTable.Tenant> =>
   return seated.length < 2 ? seated : seated.toSorted((self, that) => self.sequence - that.sequence)
 }
 
+const by = (registrant: Registrant): string =>
+  typeof registrant === "object" ? ` by pid ${registrant.pid} (${formatRef(registrant.ref)})` : ""
+
 export const describe = ({ at, input }: Fact): string => {
   const about = "ref" in input ? ` (${formatRef(input.ref)})` : ""
   const detail = input._tag === "RegisterRequested"
-    ? ` ${input.registration.name}`
+    ? ` ${input.registration.name}${by(input.registrant)}`
     : input._tag === "ShutdownRequested"
     ? ` ${input.mode}`
     : input._tag === "PhaseReached"

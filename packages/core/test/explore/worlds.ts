@@ -26,6 +26,18 @@ const kinds = {
     stopTimeoutMillis: 10_000
   }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
+  /** Of workers that register workers. */
+  ownedJob: registration("ownedJob", { ownership: "registrant" }),
+  ownedRester: registration("ownedRester", {
+    ownership: "registrant",
+    restart: { _tag: "After", delayMillis: 20_000, onSuccess: "Restart" }
+  }),
+  ownedAttached: registration("ownedAttached", {
+    ...attached,
+    ownership: "registrant",
+    startTime: "PostmasterStart",
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" }
+  }),
   /** Never made from a spare, and alone with its module. */
   loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
 }
@@ -153,6 +165,31 @@ export const worlds: { readonly [name: string]: Bounds } = {
     late: true,
     spares: 2,
     spareLosses: 3
+  },
+  "workers that register workers, with a crash": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.attachedService],
+    byWorkers: [kinds.ownedJob, kinds.ownedAttached, kinds.job],
+    crashes: 1,
+    failedBirths: 0
+  },
+  "workers that register workers, and come back": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.service],
+    byWorkers: [kinds.ownedRester],
+    crashes: 0,
+    failedBirths: 1
+  },
+  "workers that belong to workers that belong to a worker": {
+    slots: 3,
+    registrations: 3,
+    menu: [kinds.job],
+    byWorkers: [kinds.ownedJob],
+    crashes: 0,
+    failedBirths: 0
   }
 }
 

@@ -21,7 +21,8 @@ export const laws = {
   spin: "S15 the loop comes to rest",
   heap: "S16 the heap does not grow with the history",
   spares:
-    "S17 spares are no workers: as many as wanted, begun one at a time, each ended once: taken, lost or with the postmaster"
+    "S17 spares are no workers: as many as wanted, begun one at a time, each ended once: taken, lost or with the postmaster",
+  ownership: "S18 what belongs to a life ends with it, and nobody is terminated without a reason"
 } as const
 
 export type Law = keyof typeof laws

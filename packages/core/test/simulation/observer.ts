@@ -6,7 +6,7 @@ import { type ExitStatus, type Verdict } from "@effect-postmaster/core/ExitStatu
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
 import { isBefore, openStartTimes, type Phase } from "@effect-postmaster/core/Phase"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
-import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
+import { isAttached, type LifeRef, type Registration } from "@effect-postmaster/core/Registration"
 import { isJob } from "@effect-postmaster/core/Restart"
 import type { PostmasterSnapshot, WorkerSnapshot } from "@effect-postmaster/core/Snapshot"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
@@ -31,6 +31,10 @@ interface Tenant {
   dueAt: number
   /** When its termination was asked for. */
   doomedAt: number | undefined
+  /** What it uses was wanted at the moment it came, so that nobody can tell whether it was meant. */
+  readonly mayBeWanted: boolean
+  /** The life that it ends with. */
+  readonly owner: LifeRef | undefined
 }
 
 export interface Observer {
@@ -63,6 +67,8 @@ export interface World {
   readonly maxCrash: number
   /** Every registration that was asked for, by its name, which no other has. */
   readonly registrations: Map<string, Registration>
+  /** The lives by which workers were registered that the application has not registered. */
+  readonly registrants: Map<string, LifeRef>
 }
 
 /** What the events have told of spares. */
@@ -99,10 +105,13 @@ const sameStatus = (self: ExitStatus, that: ExitStatus): boolean =>
     self.ordered === (that as typeof self).ordered))
 
 export const make = (world: World): Observer => {
-  const { chronicle, classLimits, clock, maxWorkers, registrations, spawner } = world
+  const { chronicle, classLimits, clock, maxWorkers, registrants, registrations, spawner } = world
   const { broken } = chronicle
   const tenants = new Map<string, Tenant>()
   const generations = new Map<number, number>()
+  /** Whose termination was asked for before anybody told of them. */
+  const doomedUnseen = new Set<string>()
+  let wanted: { readonly resource: string; readonly at: number } | undefined
   let phase: Phase = "Init"
   let shutdown: string | undefined
   let recovering = false
@@ -131,17 +140,29 @@ export const make = (world: World): Observer => {
     tenant.dueAt = next === undefined ? Number.POSITIVE_INFINITY : chronicle.now() + next
   }
 
+  const isAlive = (life: LifeRef): boolean => tenants.get(key(life.ref))?.pid === life.pid
+
+  /** Nobody is terminated of the postmaster's own accord. */
+  const terminated = (tenant: Tenant): void => {
+    const { doomedAt, registration } = tenant
+    if (doomedAt !== undefined || tenant.mayBeWanted) return
+    broken("ownership", `${registration.name} was terminated, and nobody has asked for it`)
+  }
+
   const seat = (ref: SlotRef, name: string): Tenant => {
+    const registration = registrations.get(name)!
     const tenant: Tenant = {
       ref,
-      registration: registrations.get(name)!,
+      registration,
+      mayBeWanted: wanted?.at === chronicle.now() && registration.resources?.includes(wanted.resource) === true,
+      owner: registration.ownership === "registrant" ? registrants.get(name) : undefined,
       state: "Idle",
       pid: undefined,
       ready: false,
       lastExit: undefined,
       notBefore: clock.monotonic(),
       dueAt: chronicle.now(),
-      doomedAt: undefined
+      doomedAt: doomedUnseen.has(key(ref)) ? chronicle.now() : undefined
     }
     tenants.set(key(ref), tenant)
     return tenant
@@ -155,7 +176,8 @@ export const make = (world: World): Observer => {
       broken("generations", `${formatRef(ref)} after ${generations.get(ref.slot)}`)
     }
     generations.set(ref.slot, ref.generation)
-    const { registration } = seat(ref, name)
+    const { owner, registration } = seat(ref, name)
+    if (owner !== undefined && !isAlive(owner)) broken("ownership", `${name} belongs to a life that is over`)
     if (tenants.size > maxWorkers) broken("limits", `${tenants.size} of ${maxWorkers} slots taken`)
     const limit = registration.class === undefined ? undefined : classLimits[registration.class]
     if (limit !== undefined && countOfClass(registration.class!) > limit) {
@@ -287,6 +309,12 @@ export const make = (world: World): Observer => {
       }
     }
     tenant.lastExit = event.status._tag
+    for (const other of tenants.values()) {
+      const { owner } = other
+      if (owner === undefined || owner.pid !== event.pid || key(owner.ref) !== key(event.ref)) continue
+      chronicle.count("ended with their owners")
+      other.doomedAt ??= chronicle.now()
+    }
     rest(tenant, next)
   }
 
@@ -296,7 +324,9 @@ export const make = (world: World): Observer => {
         return
       case "Unregistered":
         if (tenant.state !== "Idle") broken("story", `${event.name} is unregistered and ${tenant.state}`)
+        if (event.reason === "Terminated") terminated(tenant)
         registrations.delete(event.name)
+        registrants.delete(event.name)
         tenants.delete(key(event.ref))
         return
       case "Starting":
@@ -325,6 +355,7 @@ export const make = (world: World): Observer => {
         return rest(tenant, event.nextStartInMillis)
       case "SignalSent":
         if (tenant.pid !== event.pid) broken("story", `${event.signal} to pid ${event.pid}, which is not ${event.name}`)
+        if (event.target === "Process") terminated(tenant)
         if (event.signal !== "SIGHUP") tenant.state = "Stopping"
         return
       case "Exited":
@@ -417,6 +448,9 @@ export const make = (world: World): Observer => {
         tenant.dueAt = chronicle.now() + Math.max(0, tenant.notBefore - clock.monotonic())
       }
     }
+    for (const tenant of tenants.values()) {
+      if (tenant.owner !== undefined && !isAlive(tenant.owner)) tenant.doomedAt = chronicle.now()
+    }
     for (const { pid, spare } of snapshot.spares) {
       reserve.standing.set(spare, pid)
       reserve.next = spare + 1
@@ -444,6 +478,9 @@ export const make = (world: World): Observer => {
     }
     if (tenant.doomedAt !== undefined && state !== "Starting" && state !== "Stopping") {
       broken("forgotten", `${worker.name} was terminated and is ${worker.state}`)
+    }
+    if (tenant.owner !== undefined && tenant.doomedAt === undefined && !isAlive(tenant.owner)) {
+      broken("ownership", `${worker.name} outlives pid ${tenant.owner.pid}, which it belongs to`)
     }
     const stopping = shutdown !== undefined && phase === "Waiting"
     const open = openStartTimes[phase].includes(tenant.registration.startTime) && !recovering
@@ -477,9 +514,11 @@ export const make = (world: World): Observer => {
     prime,
     doom: (ref) => {
       const tenant = tenants.get(key(ref))
-      if (tenant !== undefined) tenant.doomedAt ??= chronicle.now()
+      if (tenant === undefined) doomedUnseen.add(key(ref))
+      else tenant.doomedAt ??= chronicle.now()
     },
     doomUsers: (resource) => {
+      wanted = { resource, at: chronicle.now() }
       for (const tenant of tenants.values()) {
         if (tenant.registration.resources?.includes(resource)) tenant.doomedAt ??= chronicle.now()
       }
@@ -489,6 +528,8 @@ export const make = (world: World): Observer => {
     halted: () => halted,
     check: (snapshot) => {
       chronicle.count("checks")
+      // Whoever was there has been told of by now; the rest were stale.
+      doomedUnseen.clear()
       for (const pid of spawner.unreported.keys()) broken("exits", `the end of pid ${pid} was not reported`)
       for (const who of spawner.failedBirths) broken("exits", `the failed birth in ${who} was not reported`)
       if (snapshot.phase !== phase) broken("story", `phase ${snapshot.phase}, by the events ${phase}`)

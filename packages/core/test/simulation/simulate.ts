@@ -14,7 +14,9 @@ import {
   Spawner,
   type WorkerHandle
 } from "@effect-postmaster/core"
-import type { RegistrationError } from "@effect-postmaster/core/RegistrationError"
+import type { PostmasterDied } from "@effect-postmaster/core/HandleError"
+import type { LifeRef } from "@effect-postmaster/core/Registration"
+import { RegistrationError } from "@effect-postmaster/core/RegistrationError"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -25,6 +27,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -80,7 +83,7 @@ type Worker = BackgroundWorker.BackgroundWorker<typeof Schema.Void>
 
 const entry = { module: new URL("file:///simulated.js") }
 
-const drawWorker = (random: Random.Random, name: string): Worker => {
+const drawWorker = (random: Random.Random, name: string, byWorker: boolean): Worker => {
   const { chance, millis, pick, weighted } = random
   const parallel = chance(0.15)
   const attached = chance(0.45)
@@ -93,6 +96,8 @@ const drawWorker = (random: Random.Random, name: string): Worker => {
     startTime: weighted([[1, "PostmasterStart"], [1, "ConsistentState"], [4, "RecoveryFinished"]] as const),
     restart: parallel ? "never" : drawRestart(random),
     spare: chance(0.85),
+    // Of what the application registers it says nothing.
+    ownership: chance(byWorker ? 0.6 : 0.1) ? "registrant" : "postmaster",
     stopTimeout: weighted<BackgroundWorker.Options<typeof Schema.Void>["stopTimeout"]>([
       [5, undefined],
       [4, millis(1, 10 * minute)],
@@ -218,7 +223,13 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   const { broken } = chronicle
   const settings = drawSettings(random)
   const canSpare = random.chance(0.8)
-  const spawner = SimulatedSpawner.make(random, chronicle, settings.maxWorkers, canSpare)
+  const spawner = SimulatedSpawner.make(
+    random,
+    chronicle,
+    settings.maxWorkers,
+    canSpare,
+    (by, door) => recruit(by, door)
+  )
   const maxCrash = settings.killAfter + SimulatedSpawner.maxBirth + SimulatedSpawner.maxDying +
     SimulatedSpawner.maxSweep + 15 * second
   const world: Observer.World = {
@@ -231,15 +242,17 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     spares: canSpare ? settings.spares : 0,
     maxCrash,
     epoch: clock.clock.currentTimeMillisUnsafe() - clock.monotonic(),
-    registrations: new Map()
+    registrations: new Map(),
+    registrants: new Map()
   }
   const observer = Observer.make(world)
   const fibersBefore = fibers.living()
   chronicle.count("postmasters")
   chronicle.note(`postmaster ${JSON.stringify(settings)}`)
 
-  const define = (): Worker => {
-    const worker = drawWorker(random, `worker-${++desk.names}`)
+  const define = (by?: LifeRef): Worker => {
+    const worker = drawWorker(random, `worker-${++desk.names}`, by !== undefined)
+    if (by !== undefined) world.registrants.set(worker.name, by)
     const { entry, flags, name, resources, restart, startTime, stopTimeoutMillis, type } = worker
     world.registrations.set(name, {
       name,
@@ -252,10 +265,86 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
       restart,
       ...(resources.length === 0 ? undefined : { resources }),
       ...(stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis }),
-      ...(worker.spare ? undefined : { spare: false })
+      ...(worker.spare ? undefined : { spare: false }),
+      ...(worker.ownership === "postmaster" ? undefined : { ownership: worker.ownership })
     })
     return worker
   }
+
+  // --- whom it registers ---
+
+  let asked = 0
+
+  /** Registers one worker and judges the answer by what everybody can see. */
+  const enlist = Effect.fnUntraced(function*<A, E>(
+    worker: Worker,
+    registering: Effect.Effect<A, RegistrationError | E>,
+    look: Effect.Effect<Snapshot.PostmasterSnapshot, E>,
+    by?: LifeRef
+  ): Effect.fn.Return<A | undefined, E> {
+    const { workers: before } = yield* look
+    asked++
+    const answer = yield* Effect.ensuring(Effect.result(registering), Effect.sync(() => asked--))
+    if (Result.isSuccess(answer)) return answer.success
+    const error = answer.failure
+    if (!(error instanceof RegistrationError)) return yield* Effect.fail(error)
+    const { phase, workers: after } = yield* look
+    chronicle.count("refusals")
+    world.registrations.delete(worker.name)
+    const { reason } = error
+    chronicle.note(`refused ${worker.name} ${reason._tag}`)
+    switch (reason._tag) {
+      case "SlotsExhausted":
+        if (Math.max(before.length, after.length) < settings.maxWorkers) {
+          broken("answers", `refused with ${after.length} of ${settings.maxWorkers} slots taken`)
+        }
+        return undefined
+      case "ClassLimitReached": {
+        const limit = settings.classLimits[worker.class as "io" | "parallel"]
+        const classmates = [before, after].map((all) => all.filter((other) => other.class === worker.class).length)
+        if (Math.max(...classmates) < limit) broken("answers", `refused with ${classmates[1]} of ${limit} of its class`)
+        return undefined
+      }
+      case "NotAccepting":
+        if (phase !== "Halted" && !(by !== undefined && isOver(by))) {
+          broken("answers", "refused by a postmaster that lives")
+        }
+        return undefined
+      case "DatabaseNotReady":
+        if (worker.startTime !== "PostmasterStart") broken("answers", "refused for its start time")
+        return undefined
+      default:
+        broken("answers", `refused for ${reason._tag}`)
+        return undefined
+    }
+  })
+
+  /** Whether this life is over in truth. */
+  const isOver = ({ pid, ref }: LifeRef): boolean => {
+    const life = spawner.lives.get(ref.slot)
+    return life?.pid !== pid || life.over
+  }
+
+  const recruit = Effect.fnUntraced(
+    function*(
+      by: LifeRef,
+      door: SimulatedSpawner.Door
+    ): Effect.fn.Return<void, PostmasterDied> {
+      chronicle.count("registrations by workers")
+      const worker = define(by)
+      const registration = world.registrations.get(worker.name)!
+      yield* enlist(worker, door.Register({ registration }), door.Snapshot(), by)
+    },
+    Effect.catchCause((cause) =>
+      Effect.sync(() => {
+        // Whoever has ended hears nothing more.
+        const ended = cause.reasons.every((reason) =>
+          Cause.isInterruptReason(reason) || (Cause.isFailReason(reason) && reason.error._tag === "PostmasterDied")
+        )
+        if (!ended) broken("answers", `to a worker: ${Cause.pretty(cause)}`)
+      })
+    )
+  )
 
   // --- its beginning ---
 
@@ -333,50 +422,15 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   let handles: Array<WorkerHandle> = []
   const stale: Array<WorkerHandle> = []
   const waits = new Set<Wait>()
-  let asked = 0
   let halted = false
 
   const hasHalted = Effect.map(postmaster.snapshot, ({ phase }) => phase === "Halted")
 
-  /** Registers one worker and judges the answer by what everybody can see. */
   const register = Effect.fnUntraced(function*() {
     chronicle.count("registrations")
     const worker = define()
-    const { workers: before } = yield* postmaster.snapshot
-    asked++
-    const answer = yield* Effect.exit(postmaster.register(worker))
-    asked--
-    const { workers: after } = yield* postmaster.snapshot
-    if (Exit.isSuccess(answer)) {
-      handles.push(answer.value)
-      return
-    }
-    chronicle.count("refusals")
-    world.registrations.delete(worker.name)
-    const failure = answer.cause.reasons.find(Cause.isFailReason)?.error as RegistrationError
-    const reason = failure.reason
-    chronicle.note(`refused ${worker.name} ${reason._tag}`)
-    switch (reason._tag) {
-      case "SlotsExhausted":
-        if (Math.max(before.length, after.length) < settings.maxWorkers) {
-          broken("answers", `refused with ${after.length} of ${settings.maxWorkers} slots taken`)
-        }
-        return
-      case "ClassLimitReached": {
-        const limit = settings.classLimits[worker.class as "io" | "parallel"]
-        const classmates = [before, after].map((all) => all.filter((other) => other.class === worker.class).length)
-        if (Math.max(...classmates) < limit) broken("answers", `refused with ${classmates[1]} of ${limit} of its class`)
-        return
-      }
-      case "NotAccepting":
-        if (!(yield* hasHalted)) broken("answers", "refused by a postmaster that lives")
-        return
-      case "DatabaseNotReady":
-        if (worker.startTime !== "PostmasterStart") broken("answers", "refused for its start time")
-        return
-      default:
-        broken("answers", `refused for ${reason._tag}`)
-    }
+    const handle = yield* enlist(worker, postmaster.register(worker), postmaster.snapshot)
+    if (handle !== undefined) handles.push(handle)
   })
 
   const judgeWait = Effect.fnUntraced(function*(wait: Wait, exit: Exit.Exit<unknown, unknown>) {

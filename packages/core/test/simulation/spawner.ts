@@ -5,8 +5,10 @@
  */
 import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import * as FramePort from "@effect-postmaster/core/FramePort"
+import { PostmasterDied } from "@effect-postmaster/core/HandleError"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
-import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
+import { PostmasterRpcs } from "@effect-postmaster/core/PostmasterRpcs"
+import { isAttached, type LifeRef, type Registration } from "@effect-postmaster/core/Registration"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
@@ -14,7 +16,12 @@ import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSign
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type * as RpcClient from "effect/rpc/RpcClient"
+import type * as RpcGroup from "effect/rpc/RpcGroup"
 import type * as Scope from "effect/Scope"
+import * as Caller from "../../src/internal/caller.ts"
+import * as Wire from "../../src/internal/wire.ts"
 import type { Chronicle } from "./chronicle.ts"
 import type { Random } from "./random.ts"
 
@@ -47,12 +54,16 @@ interface Script {
   readonly exitBreaks: boolean
   /** Passing on a SIGTERM fails. The contract forbids it; it must harm nobody else. */
   readonly signalBreaks: boolean
+  /** When it registers others. */
+  readonly recruits: ReadonlyArray<number>
+  /** It registers one more when it ends. */
+  readonly lastWill: boolean
 }
 
 const never = Number.POSITIVE_INFINITY
 
 const write = (random: Random): Script => {
-  const { chance, millis, weighted } = random
+  const { below, chance, millis, weighted } = random
   const delay = (longest: number): number => chance(0.6) ? 0 : millis(1, longest)
   const lasts = weighted([
     [2, 0],
@@ -82,7 +93,11 @@ const write = (random: Random): Script => {
     dying: chance(0.7) ? 0 : millis(1, maxDying),
     sweep: chance(0.8) ? 0 : millis(1, maxSweep),
     exitBreaks: chance(0.005),
-    signalBreaks: chance(0.01)
+    signalBreaks: chance(0.01),
+    recruits: chance(0.85)
+      ? []
+      : Array.from({ length: 1 + below(3) }, () => millis(1, chance(0.5) ? second : 6 * hour)),
+    lastWill: chance(0.05)
   }
 }
 
@@ -162,13 +177,18 @@ export interface SimulatedSpawner {
   readonly bornAs: (pid: Pid) => SlotRef | undefined
 }
 
+/** What a worker asks its postmaster. */
+export type Door = RpcClient.RpcClient<RpcGroup.Rpcs<typeof PostmasterRpcs>, PostmasterDied>
+
 const maxRemembered = 1000
 
 export const make = (
   random: Random,
   chronicle: Chronicle,
   maxWorkers: number,
-  canSpare: boolean
+  canSpare: boolean,
+  /** A worker registers another one. */
+  recruit: (by: LifeRef, door: Door) => Effect.Effect<void>
 ): SimulatedSpawner => {
   const births = new Map<number, SlotRef>()
   const lives = new Map<number, Life>()
@@ -183,14 +203,15 @@ export const make = (
   let lastPid = 0
   let timers = 0
 
-  const later = (scope: Scope.Scope, delay: number, f: () => void): Effect.Effect<void> => {
-    if (delay === 0) return Effect.sync(f)
-    if (delay === never) return Effect.void
+  const later = (scope: Scope.Scope, delay: number, f: () => void): Effect.Effect<void> =>
+    delay === 0 ? Effect.sync(f) : delay === never ? Effect.void : after(scope, delay, Effect.sync(f))
+
+  const after = (scope: Scope.Scope, delay: number, effect: Effect.Effect<void>): Effect.Effect<void> => {
     const timer = Effect.suspend(() => {
       timers++
       return Effect.sleep(delay)
     }).pipe(
-      Effect.andThen(Effect.sync(f)),
+      Effect.andThen(effect),
       Effect.ensuring(Effect.sync(() => timers--))
     )
     return Effect.asVoid(Effect.forkIn(timer, scope, { startImmediately: true }))
@@ -295,6 +316,17 @@ export const make = (
     const pid = taken ?? (++lastPid as Pid)
     const exit = Deferred.makeUnsafe<ExitStatus>()
     const told = new Map<WorkerSignal, number>()
+    const [port, theirs] = FramePort.pair()
+    const line = Caller.make<PostmasterDied>({ send: theirs.send })
+    theirs.listen({
+      onDrain: line.drain,
+      onFrame: (frame) => line.receive(Result.getOrThrow(Wire.decode(frame)) as Wire.FromCallee)
+    })
+    // Of what it has asked it hears nothing any more.
+    yield* Effect.addFinalizer(() => Effect.sync(() => line.end(new PostmasterDied({ detail: "it has ended itself" }))))
+    const door = yield* line.client(PostmasterRpcs, {})
+    const fork = Effect.runForkWith(yield* Effect.context<never>())
+    const another = Effect.suspend(() => status === undefined ? recruit({ ref, pid }, door) : Effect.void)
     let status: ExitStatus | undefined
     let joined = false
     let saidReady = false
@@ -309,6 +341,7 @@ export const make = (
     }
     const end = (how: ExitStatus, clean: boolean): void => {
       if (status !== undefined) return
+      if (script.lastWill) fork(recruit({ ref, pid }, door))
       if (joined && clean) {
         joined = false
         report("Detached")
@@ -356,6 +389,7 @@ export const make = (
       }
     )
     join()
+    for (const delay of script.recruits) yield* after(scope, delay, another)
     yield* later(scope, script.lasts, () => end(script.end, script.clean && isOrderly(script.end)))
 
     const obey = (signal: WorkerSignal): Effect.Effect<void> => {
@@ -387,7 +421,7 @@ export const make = (
         return obey(signal)
       })
 
-    return { pid, signal, exit: Deferred.await(exit), port: FramePort.closed, reject: () => {} } satisfies Child
+    return { pid, signal, exit: Deferred.await(exit), port, reject: () => {} } satisfies Child
   })
 
   return {

@@ -1,0 +1,640 @@
+/**
+ * Callers, callees and the postmaster's end between them, on lines within this
+ * process that are full, silent or hostile when the test says so.
+ */
+import * as FramePort from "@effect-postmaster/core/FramePort"
+import { PostmasterDied } from "@effect-postmaster/core/HandleError"
+import { type Pid, slotRef } from "@effect-postmaster/core/Identity"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as References from "effect/References"
+import * as Result from "effect/Result"
+import * as Rpc from "effect/rpc/Rpc"
+import * as RpcGroup from "effect/rpc/RpcGroup"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Callee from "../src/internal/callee.ts"
+import * as Caller from "../src/internal/caller.ts"
+import * as Connection from "../src/internal/connection.ts"
+import * as Wire from "../src/internal/wire.ts"
+
+/** How a text is written and read, which may take its time or fail. */
+class Script extends Context.Service<Script, {
+  readonly write: (text: string) => Effect.Effect<string>
+  readonly read: (text: string) => Effect.Effect<string, string>
+}>()("test/Script") {}
+
+const plain: Script["Service"] = { write: Effect.succeed, read: Effect.succeed }
+
+const Scripted = Schema.String.pipe(Schema.decodeTo(Schema.String, {
+  decode: SchemaGetter.transformEffect((text: string) =>
+    Script.use(({ read }) => read(text)).pipe(
+      Effect.mapError((message) => new SchemaIssue.InvalidValue(Option.some(text), { message }))
+    )
+  ),
+  encode: SchemaGetter.transformEffect((text: string) => Script.use(({ write }) => write(text)))
+}))
+
+class Group extends RpcGroup.make(
+  Rpc.make("Double", { payload: { n: Schema.Finite }, success: Schema.Finite }),
+  /** Never answers. */
+  Rpc.make("Hang", { payload: { name: Schema.String } }),
+  Rpc.make("Count", { success: Schema.Finite, stream: true }),
+  /** As many bytes as one likes. */
+  Rpc.make("Bytes", { payload: { size: Schema.Finite }, success: Schema.Uint8Array }),
+  Rpc.make("Pour", { payload: { size: Schema.Finite }, success: Schema.Uint8Array, stream: true }),
+  Rpc.make("Swallow", { payload: { bytes: Schema.Uint8Array } }),
+  Rpc.make("Written", { payload: { text: Scripted }, success: Schema.String }),
+  Rpc.make("Read", { payload: { text: Schema.String }, success: Scripted })
+) {}
+
+class Gone extends Schema.TaggedError<Gone>("test/Gone")("Gone", { why: Schema.String }) {}
+
+interface Diary {
+  readonly hung: Array<string>
+  readonly interrupted: Array<string>
+}
+
+const handlers = (diary: Diary) =>
+  Group.toLayer({
+    Double: ({ n }) => Effect.succeed(2 * n),
+    Hang: ({ name }) =>
+      Effect.andThen(
+        Effect.sync(() => void diary.hung.push(name)),
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => void diary.interrupted.push(name)))
+      ),
+    Count: () => Stream.iterate(1, (n) => n + 1).pipe(Stream.rechunk(1)),
+    Bytes: ({ size }) => Effect.succeed(new Uint8Array(size)),
+    Pour: ({ size }) => Stream.make(new Uint8Array(1), new Uint8Array(size)).pipe(Stream.rechunk(1)),
+    Swallow: () => Effect.void,
+    Written: ({ text }) => Effect.succeed(text),
+    Read: ({ text }) => Effect.succeed(text)
+  })
+
+interface Options {
+  readonly endOfIds?: number
+  readonly script?: Script["Service"]
+}
+
+/** A caller, and a callee who serves the group at the other end; what each has sent; and the ends to be held. */
+const connected = Effect.fnUntraced(function*({ endOfIds, script = plain }: Options = {}) {
+  const [near, far] = FramePort.pair()
+  const diary: Diary = { hung: [], interrupted: [] }
+  const sent: Array<Wire.Message> = []
+  const rejected: Array<string> = []
+  const caller = Caller.make<Gone>({
+    send: (frame) => {
+      sent.push(understood(frame))
+      return near.send(frame)
+    },
+    reject: (detail) => void rejected.push(detail),
+    ...(endOfIds === undefined ? undefined : { endOfIds })
+  })
+  const callee = yield* Callee.make(Group).pipe(
+    Effect.provide(handlers(diary).pipe(Layer.provideMerge(Layer.succeed(Script, plain))))
+  )
+  const them = callee.connect(far.send)
+  far.listen({
+    onDrain: them.drain,
+    onFrame: (frame) => them.receive(understood(frame) as Wire.FromCaller)
+  })
+  near.listen({
+    onDrain: caller.drain,
+    onFrame: (frame) => caller.receive(understood(frame) as Wire.FromCallee)
+  })
+  const client = Effect.provideService(caller.client(Group, {}), Script, script)
+  return { caller, client, near, far, sent, rejected, diary, them, script }
+})
+
+/** A caller whose other side is the test. */
+const alone = (options: { readonly judged: boolean }) => {
+  const sent: Array<Wire.Message> = []
+  const rejected: Array<string> = []
+  const caller = Caller.make<Gone>({
+    send: (frame) => {
+      sent.push(understood(frame))
+      return true
+    },
+    ...(options.judged ? { reject: (detail) => void rejected.push(detail) } : undefined)
+  })
+  return { caller, sent, rejected }
+}
+
+const understood = (frame: Uint8Array): Wire.Message =>
+  Result.getOrThrowWith(Wire.decode(frame), (text) => new Error(text))
+
+const fork = Effect.forkChild({ startImmediately: true })
+
+/** Lets everybody go on until nobody can. */
+const quiet = Effect.repeat(Effect.yieldNow, { times: 200 })
+
+const tags = (messages: ReadonlyArray<Wire.Message>): ReadonlyArray<string> => messages.map(({ _tag }) => _tag)
+
+const defectOf = (exit: Exit.Exit<unknown, unknown>): string => {
+  assert(Exit.isFailure(exit) && Cause.hasDies(exit.cause), String(exit))
+  return Cause.pretty(exit.cause)
+}
+
+describe("whoever calls on a line that is full", () => {
+  it.effect("waits, and goes on when it is drained; what belongs to calls that have begun does not wait", () =>
+    Effect.gen(function*() {
+      const { client, far, sent } = yield* connected()
+      const { Count, Double, Hang } = yield* client
+      const hung = yield* fork(Hang({ name: "hung" }))
+      const pull = yield* Stream.toPull(Count())
+      const first = yield* pull
+      assert.strictEqual(first[0], 1)
+      yield* quiet
+      far.pause(true)
+      const before = sent.length
+      const goes = yield* fork(Double({ n: 1 }))
+      const waits = yield* fork(Effect.forEach([2, 3, 4], (n) => Double({ n }), { concurrency: "unbounded" }))
+      yield* quiet
+      assert.deepStrictEqual(tags(sent.slice(before)), ["Request"])
+      yield* pull
+      yield* quiet
+      assert.deepStrictEqual(tags(sent.slice(before)), ["Request", "Ack"])
+      yield* Fiber.interrupt(hung)
+      assert.deepStrictEqual(tags(sent.slice(before)), ["Request", "Ack", "Interrupt"])
+      far.pause(false)
+      assert.strictEqual(yield* Fiber.join(goes), 2)
+      assert.deepStrictEqual(yield* Fiber.join(waits), [4, 6, 8])
+    }).pipe(Effect.scoped))
+
+  it.effect("sends nothing if it is interrupted before", () =>
+    Effect.gen(function*() {
+      const { client, diary, far, sent } = yield* connected()
+      const { Double, Hang } = yield* client
+      far.pause(true)
+      const goes = yield* fork(Hang({ name: "goes" }))
+      const waits = yield* fork(Hang({ name: "waits" }))
+      yield* quiet
+      yield* Fiber.interrupt(waits)
+      far.pause(false)
+      assert.strictEqual(yield* Double({ n: 2 }), 4)
+      assert.deepStrictEqual(tags(sent), ["Request", "Request"])
+      assert.deepStrictEqual(diary, { hung: ["goes"], interrupted: [] })
+      yield* Fiber.interrupt(goes)
+    }).pipe(Effect.scoped))
+
+  it.effect("goes on whenever it was drained, even on its way to the wait", () =>
+    Effect.gen(function*() {
+      const { client, far } = yield* connected()
+      const { Double } = yield* client
+      for (let steps = 0; steps < 80; steps++) {
+        far.pause(true)
+        const goes = yield* fork(Double({ n: steps }))
+        const waits = yield* fork(Effect.provideService(Double({ n: steps }), References.MaxOpsBeforeYield, 3))
+        yield* Effect.repeat(Effect.yieldNow, { times: steps })
+        far.pause(false)
+        assert.strictEqual(yield* Fiber.join(goes), 2 * steps)
+        assert.strictEqual(yield* Fiber.join(waits), 2 * steps)
+      }
+    }).pipe(Effect.scoped))
+})
+
+describe("whoever answers on a line that is full", () => {
+  it.effect("goes on whenever it was drained, even on its way to the wait", () =>
+    Effect.gen(function*() {
+      const { client, near } = yield* Effect.provideService(connected(), References.MaxOpsBeforeYield, 3)
+      const { Count } = yield* client
+      for (let steps = 0; steps < 80; steps++) {
+        near.pause(true)
+        const numbers = yield* fork(Count().pipe(Stream.take(5), Stream.runCollect))
+        yield* Effect.repeat(Effect.yieldNow, { times: steps })
+        near.pause(false)
+        assert.deepStrictEqual(yield* Fiber.join(numbers), [1, 2, 3, 4, 5])
+      }
+    }).pipe(Effect.scoped))
+})
+
+describe("the numbers of calls", () => {
+  it.effect("are used again, but for those of calls that have not ended", () =>
+    Effect.gen(function*() {
+      const { client, diary, sent } = yield* connected({ endOfIds: 5 })
+      const { Double, Hang } = yield* client
+      const hung = yield* Effect.forEach(["one", "two"], (name) => fork(Hang({ name })))
+      for (let n = 0; n < 20; n++) assert.strictEqual(yield* Double({ n }), 2 * n)
+      const used = sent.map(({ id }) => id)
+      assert.deepStrictEqual(used.slice(0, 9), [1, 2, 3, 4, 0, 3, 4, 0, 3])
+      yield* Fiber.interrupt(hung[1]!)
+      yield* Double({ n: 1 })
+      yield* Double({ n: 1 })
+      yield* Double({ n: 1 })
+      assert.strictEqual(new Set(sent.slice(-3).map(({ id }) => id)).has(2), true)
+      assert.deepStrictEqual(diary, { hung: ["one", "two"], interrupted: ["two"] })
+    }).pipe(Effect.scoped))
+})
+
+describe("a client whose scope closes", () => {
+  it.effect("interrupts what it has begun, forgets what it has not, and leaves others alone", () =>
+    Effect.gen(function*() {
+      const { client, diary, far, sent } = yield* connected()
+      const stays = yield* client
+      const kept = yield* fork(stays.Hang({ name: "kept" }))
+      const scope = yield* Scope.make()
+      const { Count, Hang } = yield* Scope.provide(client, scope)
+      const left = yield* fork(Hang({ name: "left" }))
+      const stream = yield* fork(Stream.runForEach(Count(), () => Effect.never))
+      yield* quiet
+      far.pause(true)
+      const last = yield* fork(Hang({ name: "last" }))
+      const unsent = yield* fork(Hang({ name: "unsent" }))
+      yield* quiet
+      const before = sent.length
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(tags(sent.slice(before)), ["Interrupt", "Interrupt", "Interrupt"])
+      for (const fiber of [left, last, unsent]) assert(Exit.hasInterrupts(yield* Fiber.await(fiber)))
+      far.pause(false)
+      assert.strictEqual(yield* stays.Double({ n: 4 }), 8)
+      assert.deepStrictEqual(diary, { hung: ["kept", "left", "last"], interrupted: ["left", "last"] })
+      assert.isUndefined(kept.pollUnsafe())
+      assert.notInclude(tags(sent.slice(before)).slice(3, -1), "Interrupt")
+      yield* Fiber.interrupt(stream)
+    }).pipe(Effect.scoped))
+})
+
+describe("the end of the other side", () => {
+  it.effect("ends every call, also those that were not sent, and those to come", () =>
+    Effect.gen(function*() {
+      const { caller, client, far, sent } = yield* connected()
+      const { Count, Double, Hang } = yield* client
+      const hung = yield* fork(Hang({ name: "hung" }))
+      const stream = yield* fork(Stream.runDrain(Count()))
+      yield* quiet
+      far.pause(true)
+      const goes = yield* fork(Double({ n: 1 }))
+      const waits = yield* fork(Double({ n: 2 }))
+      yield* quiet
+      const before = sent.length
+      caller.end(new Gone({ why: "first" }))
+      caller.end(new Gone({ why: "second" }))
+      for (const fiber of [hung, stream, goes, waits]) {
+        assert.deepStrictEqual(yield* Effect.flip(Fiber.join(fiber)), new Gone({ why: "first" }))
+      }
+      assert.deepStrictEqual(yield* Effect.flip(Double({ n: 3 })), new Gone({ why: "first" }))
+      assert.deepStrictEqual(yield* Effect.flip(Stream.runDrain(Count())), new Gone({ why: "first" }))
+      assert.strictEqual(sent.length, before)
+    }).pipe(Effect.scoped))
+
+  it.effect("ends a call whose request is just being written", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<string>()
+      const { caller, client, script, sent } = yield* connected({
+        script: { ...plain, write: () => Deferred.await(gate) }
+      })
+      const { Written } = yield* client
+      const call = yield* fork(Effect.provideService(Written({ text: "slowly" }), Script, script))
+      yield* quiet
+      caller.end(new Gone({ why: "meanwhile" }))
+      yield* Deferred.succeed(gate, "late")
+      assert.deepStrictEqual(yield* Effect.flip(Fiber.join(call)), new Gone({ why: "meanwhile" }))
+      assert.deepStrictEqual(sent, [])
+    }).pipe(Effect.scoped))
+
+  for (const readable of [true, false]) {
+    it.effect(`while an answer is being read that ${readable ? "can" : "cannot"} be`, () =>
+      Effect.gen(function*() {
+        const gate = yield* Deferred.make<string, string>()
+        const script = { ...plain, read: () => Deferred.await(gate) }
+        const { caller, client, rejected } = yield* connected({ script })
+        const { Read } = yield* client
+        const call = yield* fork(Effect.provideService(Read({ text: "text" }), Script, script))
+        yield* quiet
+        caller.end(new Gone({ why: "meanwhile" }))
+        yield* readable ? Deferred.succeed(gate, "text") : Deferred.fail(gate, "illegible")
+        const exit = yield* Fiber.await(call)
+        assert.deepStrictEqual(exit, readable ? Exit.succeed("text") : Exit.fail(new Gone({ why: "meanwhile" })))
+        assert.deepStrictEqual(rejected, [])
+      }).pipe(Effect.scoped))
+  }
+})
+
+describe("what is written and read with a service", () => {
+  it.effect("uses the caller's", () =>
+    Effect.gen(function*() {
+      const script: Script["Service"] = {
+        write: (text) => Effect.as(Effect.yieldNow, text.toUpperCase()),
+        read: (text) => Effect.as(Effect.yieldNow, `${text}!`)
+      }
+      const { client } = yield* connected({ script })
+      const { Read, Written } = yield* client
+      const both = Effect.all([Written({ text: "written" }), Read({ text: "read" })])
+      assert.deepStrictEqual(yield* Effect.provideService(both, Script, script), ["WRITTEN", "read!"])
+    }).pipe(Effect.scoped))
+})
+
+describe("what is too large", () => {
+  const size = FramePort.maxFrameBytes
+
+  it.effect("for a call, is the caller's defect, and nothing is sent", () =>
+    Effect.gen(function*() {
+      const { client, sent } = yield* connected()
+      const { Double, Swallow } = yield* client
+      const exit = yield* Effect.exit(Swallow({ bytes: new Uint8Array(size) }))
+      assert.match(defectOf(exit), /a call of Swallow has 67108\d+ bytes, and 67108864 are allowed/)
+      assert.deepStrictEqual(sent, [])
+      assert.strictEqual(yield* Double({ n: 1 }), 2)
+    }).pipe(Effect.scoped))
+
+  it.effect("for an answer or a part of it, is that call's defect and nobody else's", () =>
+    Effect.gen(function*() {
+      const { client, diary, rejected } = yield* connected()
+      const { Bytes, Double, Hang, Pour } = yield* client
+      const hung = yield* fork(Hang({ name: "hung" }))
+      assert.match(defectOf(yield* Effect.exit(Bytes({ size }))), /an answer has 67108\d+ bytes/)
+      assert.match(defectOf(yield* Effect.exit(Stream.runDrain(Pour({ size })))), /an answer has 67108\d+ bytes/)
+      assert.strictEqual(yield* Double({ n: 1 }), 2)
+      assert.deepStrictEqual(diary.interrupted, [])
+      assert.deepStrictEqual(rejected, [])
+      yield* Fiber.interrupt(hung)
+    }).pipe(Effect.scoped))
+})
+
+describe("a call whose answer nobody waits for", () => {
+  it.effect("returns as soon as it has begun, whatever it would be answered", () =>
+    Effect.gen(function*() {
+      const { client, diary, rejected } = yield* connected()
+      const { Double, Hang } = yield* client
+      assert.isUndefined(yield* Double({ n: 1 }, { discard: true }))
+      assert.isUndefined(yield* Hang({ name: "discarded" }, { discard: true }))
+      assert.deepStrictEqual(diary.hung, ["discarded"])
+      assert.deepStrictEqual(rejected, [])
+    }).pipe(Effect.scoped))
+})
+
+describe("an answer", () => {
+  const nothing = new Uint8Array(0)
+
+  it.effect("to nobody changes nothing", () =>
+    Effect.gen(function*() {
+      const { caller, rejected } = alone({ judged: true })
+      caller.receive({ _tag: "Exit", id: 7, exit: nothing })
+      caller.receive({ _tag: "Chunk", id: 7, values: nothing })
+      assert.deepStrictEqual(rejected, [])
+    }))
+
+  const cases: ReadonlyArray<readonly [string, (id: number) => ReadonlyArray<Wire.FromCallee>, RegExp]> = [
+    ["that does not decode", (id) => [{ _tag: "Exit", id, exit: Uint8Array.of(250) }], /does not decode/],
+    ["that is a stream's", (id) => [{ _tag: "Chunk", id, values: Uint8Array.of(1, 2) }], /does not decode/]
+  ]
+  for (const [title, answers, detail] of cases) {
+    it.effect(`${title} is told to whoever judges it, and its call ends with the rest`, () =>
+      Effect.gen(function*() {
+        const { caller, rejected, sent } = alone({ judged: true })
+        const { Double, Hang } = yield* Effect.provideService(caller.client(Group, {}), Script, plain)
+        const other = yield* fork(Hang({ name: "other" }))
+        const call = yield* fork(Double({ n: 1 }))
+        for (const answer of answers(sent.at(-1)!.id)) caller.receive(answer)
+        assert.match(rejected.join(), detail)
+        assert.isUndefined(call.pollUnsafe())
+        caller.end(new Gone({ why: "rejected" }))
+        for (const fiber of [call, other]) {
+          assert.deepStrictEqual(yield* Effect.flip(Fiber.join(fiber)), new Gone({ why: "rejected" }))
+        }
+      }).pipe(Effect.scoped))
+  }
+
+  it.effect("that does not decode is its call's defect where nobody judges it", () =>
+    Effect.gen(function*() {
+      const { caller, sent } = alone({ judged: false })
+      const { Double, Hang } = yield* Effect.provideService(caller.client(Group, {}), Script, plain)
+      const other = yield* fork(Hang({ name: "other" }))
+      const call = yield* fork(Double({ n: 1 }))
+      caller.receive({ _tag: "Exit", id: sent.at(-1)!.id, exit: Uint8Array.of(250) })
+      assert.match(defectOf(yield* Fiber.await(call)), /does not decode/)
+      assert.isUndefined(other.pollUnsafe())
+    }).pipe(Effect.scoped))
+})
+
+// -----------------------------------------------------------------------------
+// the postmaster's end
+// -----------------------------------------------------------------------------
+
+/** A connection to a life whose side of the line is the test. */
+const life = (slot: number, enter: Connection.Door["enter"] = () => ({
+  id: slot,
+  receive: () => {},
+  drain: () => {},
+  disconnect: () => {}
+})) => {
+  const [near, far] = FramePort.pair()
+  const rejected: Array<string> = []
+  const heard: Array<Wire.Message> = []
+  let full = false
+  let paused = false
+  let drain = (): void => {}
+  const connection = Connection.make(
+    {
+      port: {
+        send: (frame) => near.send(frame) && !full,
+        listen: (listener) => {
+          drain = listener.onDrain
+          near.listen(listener)
+        },
+        pause: (hold) => {
+          paused = hold
+          near.pause(hold)
+        }
+      },
+      reject: (detail) => void rejected.push(detail)
+    },
+    { ref: slotRef(slot, 1), pid: slot as Pid },
+    { enter, isBrief: (tag) => tag === "Brief" }
+  )
+  far.listen({ onDrain: () => {}, onFrame: (frame) => void heard.push(understood(frame)) })
+  return {
+    connection,
+    rejected,
+    heard,
+    say: (message: Wire.Message) => void far.send(Wire.encode(message)),
+    isPaused: () => paused,
+    /** As if it read nothing any more. */
+    stopReading: () => {
+      full = true
+    },
+    readOn: () => {
+      full = false
+      drain()
+    }
+  }
+}
+
+const request = (id: number, tag = "Slow"): Wire.Request => ({
+  _tag: "Request",
+  id,
+  tag,
+  payload: new Uint8Array(0),
+  discard: false,
+  trace: undefined,
+  headers: []
+})
+const exit = (id: number): Wire.FromCallee => ({ _tag: "Exit", id, exit: Uint8Array.of(id) })
+const chunk = (id: number): Wire.FromCallee => ({ _tag: "Chunk", id, values: Uint8Array.of(id) })
+const relay = (id: number, message: Wire.FromCaller | Wire.FromCallee): Wire.Message => ({ _tag: "Relay", id, message })
+const over = new PostmasterDied({ detail: "over" })
+
+/** A door that answers nothing before it is told to. */
+const slowDoor = () => {
+  let send: (frame: Uint8Array) => boolean = () => true
+  const received: Array<Wire.FromCaller> = []
+  const enter: Connection.Door["enter"] = (_, to) => {
+    send = to
+    return { id: 0, receive: (message) => void received.push(message), drain: () => {}, disconnect: () => {} }
+  }
+  return { enter, received, answer: (message: Wire.FromCallee) => send(Wire.encode(message)) }
+}
+
+describe("a connection", () => {
+  it("takes on a few brief calls at a time, and any number of others", () => {
+    const { answer, enter, received } = slowDoor()
+    const { isPaused, rejected, say } = life(1, enter)
+    for (let id = 0; id < 100; id++) say(request(id))
+    assert.strictEqual(isPaused(), false)
+    for (let id = 100; id < 200; id++) say(request(id, "Brief"))
+    assert.strictEqual(isPaused(), true)
+    assert.strictEqual(received.length, 116)
+    answer(exit(100))
+    assert.strictEqual(received.length, 117)
+    for (let id = 101; id < 200; id++) answer(exit(id))
+    assert.strictEqual(received.length, 200)
+    assert.strictEqual(isPaused(), false)
+    assert.deepStrictEqual(rejected, [])
+  })
+
+  it("hears nobody who does not read its answers", () => {
+    const { answer, enter, received } = slowDoor()
+    const { isPaused, readOn, say, stopReading } = life(1, enter)
+    say(request(1))
+    say(request(2))
+    stopReading()
+    answer(exit(1))
+    assert.strictEqual(isPaused(), true)
+    say(request(3))
+    assert.strictEqual(received.length, 2)
+    readOn()
+    assert.strictEqual(isPaused(), false)
+    assert.strictEqual(received.length, 3)
+  })
+
+  it("nor whoever does not read what others have answered, and holds up no other", () => {
+    const [one, other] = [life(1), life(2)]
+    const way = one.connection.relay(other.connection)
+    one.say(relay(way, request(1)))
+    one.say(relay(way, request(2)))
+    one.stopReading()
+    other.say(exit(other.heard.at(0)!.id))
+    assert.strictEqual(one.isPaused(), true)
+    assert.strictEqual(other.isPaused(), false)
+    one.readOn()
+    assert.strictEqual(one.isPaused(), false)
+  })
+
+  const wrongs: ReadonlyArray<readonly [string, ReadonlyArray<Wire.Message>, RegExp]> = [
+    ["two calls of one number", [request(1), request(1)], /^sent two calls of number 1$/],
+    ["two relayed calls of one number", [relay(1, request(1)), relay(1, request(1))], /^sent two calls of number 1$/],
+    ["a way that there is not", [relay(2, request(1))], /^sent a call by way 2, which there is not$/],
+    ["the way of nobody", [relay(0, request(1))], /^sent a call by way 0, which there is not$/],
+    ["an answer by a way", [relay(1, exit(1))], /^sent an answer by way of another worker's call$/],
+    [
+      "more calls than may be open",
+      Array.from({ length: 65_537 }, (_, id) => request(id)),
+      /^sent more than 65536 calls and waits for the answers of all$/
+    ],
+    [
+      "more relayed calls than may be open",
+      Array.from({ length: 65_537 }, (_, id) => relay(1, request(id))),
+      /^sent more than 65536 calls and waits for the answers of all$/
+    ]
+  ]
+  for (const [title, messages, detail] of wrongs) {
+    it(`ends a worker that sends ${title}, and nobody else`, () => {
+      const [one, other] = [life(1), life(2)]
+      assert.strictEqual(one.connection.relay(other.connection), 1)
+      for (const message of messages.slice(0, -1)) one.say(message)
+      assert.deepStrictEqual(one.rejected, [])
+      one.say(messages.at(-1)!)
+      assert.match(one.rejected.join(), detail)
+      assert.deepStrictEqual(other.rejected, [])
+    })
+  }
+
+  it("ends a worker that sends more of a stream than it was asked for, and nobody who was asked by another", () => {
+    const [one, other] = [life(1), life(2)]
+    const way = one.connection.relay(other.connection)
+    one.say(relay(way, request(1)))
+    const { id } = other.heard[0]!
+    other.say(chunk(id))
+    // Nothing is asked for twice, so that the other one cannot be made to send too much.
+    for (let acks = 0; acks < 3; acks++) one.say(relay(way, { _tag: "Ack", id: 1 }))
+    assert.deepStrictEqual(tags(other.heard), ["Request", "Ack"])
+    other.say(chunk(id))
+    assert.deepStrictEqual(other.rejected, [])
+    other.say(chunk(id))
+    assert.deepStrictEqual(other.rejected, ["sent more of a stream than it was asked for"])
+    assert.deepStrictEqual(one.rejected, [])
+    assert.deepStrictEqual(one.heard, [relay(way, chunk(1)), relay(way, chunk(1))])
+  })
+
+  it("knows one way to each life, however often it is asked for", () => {
+    const [one, other, third] = [life(1), life(2), life(3)]
+    assert.strictEqual(one.connection.relay(other.connection), 1)
+    assert.strictEqual(one.connection.relay(third.connection), 2)
+    assert.strictEqual(one.connection.relay(other.connection), 1)
+    assert.strictEqual(other.connection.relay(one.connection), 1)
+  })
+
+  it("forgets the ways to a life that has ended, and forgives whoever has not heard of it", () => {
+    const [one, other] = [life(1), life(2)]
+    const way = one.connection.relay(other.connection)
+    one.say(relay(way, request(1)))
+    other.connection.end(over)
+    one.say(relay(way, request(1)))
+    one.say(relay(way, { _tag: "Interrupt", id: 1 }))
+    assert.deepStrictEqual(one.rejected, [])
+    assert.deepStrictEqual(tags(other.heard), ["Request"])
+    assert.strictEqual(other.connection.waysHere.size, 0)
+  })
+
+  it("interrupts what its life has called when that ends, and is not held by whom it called", () => {
+    const [one, other] = [life(1), life(2)]
+    const way = one.connection.relay(other.connection)
+    one.say(relay(way, request(1)))
+    one.say(relay(way, request(2)))
+    one.connection.end(over)
+    assert.deepStrictEqual(tags(other.heard), ["Request", "Request", "Interrupt", "Interrupt"])
+    assert.strictEqual(other.connection.waysHere.size, 0)
+    one.say(relay(way, request(3)))
+    assert.strictEqual(other.heard.length, 4)
+  })
+
+  it("holds whoever calls one that is behind until that goes on or ends", () => {
+    const [one, other] = [life(1), life(2)]
+    const way = one.connection.relay(other.connection)
+    other.stopReading()
+    one.say(relay(way, request(1)))
+    assert.strictEqual(one.isPaused(), true)
+    one.say(relay(way, request(2)))
+    assert.strictEqual(other.heard.length, 1)
+    other.readOn()
+    assert.strictEqual(one.isPaused(), false)
+    assert.strictEqual(other.heard.length, 2)
+    other.stopReading()
+    one.say(relay(way, request(3)))
+    one.say(relay(way, request(4)))
+    other.connection.end(over)
+    assert.strictEqual(one.isPaused(), false)
+    assert.strictEqual(other.heard.length, 3)
+    assert.deepStrictEqual(one.rejected, [])
+  })
+})
