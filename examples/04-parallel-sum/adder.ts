@@ -11,6 +11,7 @@ import * as BigDecimal from "effect/BigDecimal"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import type { PlatformError } from "effect/PlatformError"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -20,7 +21,12 @@ const Part = Schema.Struct({ file: Schema.String, from: Schema.Natural, to: Sche
 export interface Part extends Schema.Schema.Type<typeof Part> {}
 
 /** Exact decimals, so that it does not matter in which order pieces are added up. */
-const Piece = Schema.Struct({ upTo: Schema.Natural, numbers: Schema.Natural, sum: Schema.BigDecimal })
+const Piece = Schema.Struct({
+  from: Schema.Natural,
+  upTo: Schema.Natural,
+  numbers: Schema.Natural,
+  sum: Schema.BigDecimal
+})
 export interface Piece extends Schema.Schema.Type<typeof Piece> {}
 
 export class BadLine extends Schema.TaggedError<BadLine>()("BadLine", {
@@ -31,7 +37,12 @@ export class BadLine extends Schema.TaggedError<BadLine>()("BadLine", {
 
 export class Unreadable extends Schema.TaggedError<Unreadable>()("Unreadable", { message: Schema.String }) {}
 
-const protocol = WorkerProtocol.make(
+export const unreadable = (file: string) => ({ message, reason }: PlatformError) =>
+  Stream.fail(
+    new Unreadable({ message: reason._tag === "NotFound" ? `file "${file}" does not exist` : message })
+  )
+
+export const protocol = WorkerProtocol.make(
   Rpc.make("Add", {
     payload: {
       part: Part,
@@ -104,7 +115,7 @@ export const pieces = ({ file, from, to }: Part, block = blockBytes) =>
       if (end === 0) end = BigInt(at + bytes.length) >= size ? bytes.length : bytes.lastIndexOf(newline) + 1
       // One byte is one character, so that an offset in the text is one in the file.
       const added = end === 0 ? { offset: 0 } : addLines(bytes.toString("latin1", 0, end))
-      if (!("offset" in added)) return { ...added, upTo: at + end }
+      if (!("offset" in added)) return { ...added, from: at, upTo: at + end }
       const [line = ""] = bytes.toString("utf8", added.offset).split(/\r?\n/, 1)
       return yield* new BadLine({
         offset: at + added.offset,
@@ -118,9 +129,7 @@ export const pieces = ({ file, from, to }: Part, block = blockBytes) =>
     const begin = first < from ? to : first
     return Stream.unfold(begin, (at) =>
       at < to ? Effect.map(piece(at), (piece) => [piece, piece.upTo] as const) : Effect.undefined)
-  })).pipe(
-    Stream.catchTag("PlatformError", ({ message }) => Stream.fail(new Unreadable({ message })))
-  )
+  })).pipe(Stream.catchTag("PlatformError", unreadable(file)))
 
 const die = Effect.andThen(Effect.sync(() => process.kill(process.pid, "SIGKILL")), Effect.never)
 

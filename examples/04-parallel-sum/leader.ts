@@ -22,12 +22,12 @@ import * as Random from "effect/Random"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Adder, type BadLine, blockBytes, type Part, type Piece, Unreadable } from "./adder.ts"
+import { Adder, type BadLine, blockBytes, type Part, type Piece, Unreadable, unreadable } from "./adder.ts"
 
 export const Task = Schema.Struct({
   file: Schema.String,
   workers: Schema.Natural,
-  /** Some adders kill themselves: the first one of each part, and every second one after it. */
+  /** Some adders kill themselves: the first one of each part, and half of those after it. */
   crash: Schema.Boolean
 })
 export interface Task extends Schema.Schema.Type<typeof Task> {}
@@ -39,6 +39,8 @@ export const Update = Schema.TaggedUnion({
   Lost: { message: Schema.String }
 })
 export type Update = typeof Update.Type
+export type Summed = typeof Update.cases.Summed.Type
+export type Lost = typeof Update.cases.Lost.Type
 
 export class NotANumber extends Schema.TaggedError<NotANumber>()("NotANumber", {
   file: Schema.String,
@@ -71,6 +73,8 @@ export const Leader = BackgroundWorker.make("leader", {
 export const formatStop = ({ lastExit, name }: WorkerStopped): string =>
   `${name} ${lastExit === undefined ? "never started" : ExitStatus.format(lastExit)}`
 
+type Failure = BadLine | Unreadable | GivenUp | RegistrationError | PostmasterDied
+
 const maxFruitless = 5
 
 /** The pieces of one part, through all its adders. */
@@ -85,12 +89,13 @@ const sumPart = Effect.fnUntraced(function*(number: number, { file, from, to }: 
       ({ terminate }) => terminate
     )
     const { Add } = yield* adder.client
-    const blocks = Math.ceil((to - at) / blockBytes)
-    const diesAfter = dies ? { diesAfter: yield* Random.nextIntBetween(1, Math.max(blocks, 2)) } : {}
+    // In the first half, so that there is something left.
+    const half = Math.max(Math.floor((to - at) / blockBytes / 2), 1)
+    const diesAfter = dies ? { diesAfter: yield* Random.nextIntBetween(1, half) } : {}
     return Add({ part: { file, from: at, to }, ...diesAfter })
   }, Stream.unwrap)
 
-  const pieces = (dies: boolean): Stream.Stream<Piece | Lost, Stream.Error<ReturnType<typeof call>> | GivenUp> =>
+  const pieces = (dies: boolean): Stream.Stream<Piece | Lost, Failure> =>
     call(dies).pipe(
       Stream.tap(({ upTo }) =>
         Effect.sync(() => {
@@ -101,7 +106,9 @@ const sumPart = Effect.fnUntraced(function*(number: number, { file, from, to }: 
       Stream.catchTag("WorkerStopped", (stopped) =>
         Stream.unwrap(Effect.gen(function*() {
           if (++fruitless === maxFruitless) {
-            const message = `${maxFruitless} adders in turn got nowhere at byte ${at}; the last one, ${formatStop(stopped)}`
+            const message = `${maxFruitless} adders in turn got nowhere at byte ${at}; the last one, ${
+              formatStop(stopped)
+            }`
             return yield* new GivenUp({ message })
           }
           const lost = Update.cases.Lost.make({ message: `${formatStop(stopped)}; another one goes on at byte ${at}` })
@@ -119,28 +126,41 @@ const partsOf = (file: string, size: number, workers: number): ReadonlyArray<Par
 
 const notANumber = Effect.fnUntraced(function*(file: string, { offset, text }: BadLine) {
   const before = (yield* FileSystem.FileSystem).stream(file, { bytesToRead: offset })
-  const line = yield* Stream.runFold(before, () => 1, (line, bytes) => line + bytes.filter((byte) => byte === 10).length)
+  const line = yield* Stream.runFold(
+    before,
+    () => 1,
+    (line, bytes) => line + bytes.filter((byte) => byte === 10).length
+  )
   return yield* new NotANumber({ file, line, text })
 })
 
+const add = (total: Summed, piece: Piece): Summed => ({
+  ...total,
+  bytes: total.bytes + piece.upTo - piece.from,
+  numbers: total.numbers + piece.numbers,
+  sum: BigDecimal.sum(total.sum, piece.sum)
+})
+
 /** What becomes of a task. It asks for no more than a postmaster, in a worker or elsewhere. */
-export const sumFile = Effect.fnUntraced(function*({ crash, file, workers }: Task) {
-  const { size, type } = yield* (yield* FileSystem.FileSystem).stat(file)
-  if (type !== "File") return yield* new Unreadable({ message: `"${file}" is not a file` })
-  const nothing = Update.cases.Summed.make({
-    size: Number(size),
-    bytes: 0,
-    numbers: 0,
-    sum: BigDecimal.fromBigInt(0n)
-  })
-  const parts = partsOf(file, nothing.size, workers)
-  const pieces = Stream.mergeAll(parts.map((part, number) => sumPart(number, part, crash)), {
-    concurrency: "unbounded"
-  })
-  return Stream.concat(
-    Stream.succeed(nothing),
-    Stream.mapAccum(pieces, () => nothing, (total, piece) => {
-      if ("_tag" in piece) return [total, [piece]]
-    })
+export const sumFile = ({ crash, file, workers }: Task) =>
+  Stream.unwrap(Effect.gen(function*() {
+    const { size, type } = yield* (yield* FileSystem.FileSystem).stat(file)
+    if (type !== "File") return yield* new Unreadable({ message: `"${file}" is not a file` })
+    const sum = BigDecimal.fromBigInt(0n)
+    let total = Update.cases.Summed.make({ size: Number(size), bytes: 0, numbers: 0, sum })
+    const pieces = Stream.mergeAll(
+      partsOf(file, total.size, workers).map((part, number) => sumPart(number, part, crash)),
+      { concurrency: "unbounded" }
+    )
+    return Stream.concat(
+      Stream.succeed<Update>(total),
+      Stream.map(pieces, (piece) => "_tag" in piece ? piece : total = add(total, piece))
+    )
+  })).pipe(
+    Stream.catchTag("BadLine", (bad) => Stream.fromEffect(notANumber(file, bad))),
+    Stream.catchTag("PlatformError", unreadable(file))
   )
-}, Stream.unwrap)
+
+export const main = BackgroundWorker.main(Leader, () => Effect.never, {
+  layer: Layer.provide(protocol.toLayer({ Sum: sumFile }), [Postmaster.layerClient, NodeFileSystem.layer])
+})
