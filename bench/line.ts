@@ -9,7 +9,7 @@ export interface Options {
   readonly trials: number
 }
 
-export type Unit = "ms" | "µs" | "MiB" | "B" | "orphans"
+export type Unit = "ms" | "µs" | "MiB" | "B" | "/s" | "orphans"
 
 /** One thing that the specification asks for. */
 export interface Target {

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util"
 import * as Clock from "./clock.ts"
 import * as Ground from "./ground.ts"
 import type { Heat, Options } from "./line.ts"
+import { bytes, calls } from "./lines/calls.ts"
 import { crash } from "./lines/crash.ts"
 import { fiber } from "./lines/fiber.ts"
 import { hold } from "./lines/hold.ts"
@@ -22,7 +23,20 @@ import * as Report from "./report.ts"
 import { progress } from "./rounds.ts"
 
 /** In the order in which they run: whoever needs the machine quiet comes first. */
-const heats: ReadonlyArray<Heat> = [start, crash, rest, hold, turn, fiber, many, memory, supervisor, orphan]
+const heats: ReadonlyArray<Heat> = [
+  start,
+  crash,
+  rest,
+  calls,
+  bytes,
+  hold,
+  turn,
+  fiber,
+  many,
+  memory,
+  supervisor,
+  orphan
+]
 
 const usage = `usage: npm run bench -- [--full] [--only S1,S4] [--trials N]
 

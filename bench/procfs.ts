@@ -15,13 +15,23 @@ const read = (path: string): string | undefined => {
   }
 }
 
-/** The state letter and the start time; the name before them may hold anything, even parentheses. */
-const stat = (pid: number): { readonly state: string; readonly since: string } | undefined => {
+interface Stat {
+  readonly state: string
+  readonly since: string
+  /** For how long it has had a processor, in all its threads, in hundredths of a second. */
+  readonly ticks: number
+}
+
+/** The name before the fields may hold anything, even parentheses. */
+const stat = (pid: number): Stat | undefined => {
   const text = read(`/proc/${pid}/stat`)
   if (text === undefined) return undefined
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
-  return { state: fields[0]!, since: fields[19]! }
+  return { state: fields[0]!, since: fields[19]!, ticks: Number(fields[11]) + Number(fields[12]) }
 }
+
+/** For how long a process has had a processor in all its life, in milliseconds, to the nearest ten. */
+export const processor = (pid: number): number => (stat(pid)?.ticks ?? 0) * 10
 
 export const identify = (pid: number): Process | undefined => {
   const found = stat(pid)

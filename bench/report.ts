@@ -56,12 +56,18 @@ const read = (heat: Heat): Result | undefined =>
 
 /** Lines about what is not there yet: said, and not measured. */
 const later: ReadonlyArray<readonly [line: string, reason: string]> = [
-  ["S10", "not measured: typed calls are not there yet"],
-  ["S11", "not measured: typed calls are not there yet"],
   ["S15", "not measured: heartbeats are not there yet"]
 ]
 
 export const laterLines = new Map(later)
+
+/** What is asked and what is; of what could not be taken, why. */
+const judge = (heat: Heat, { failed, rows }: Outcome): ReadonlyArray<Target> => {
+  const why = failed.map(({ detail, entrant }) => `${entrant}: ${detail.split("\n", 1)[0]}`).join("; ")
+  return heat.judge(rows).map((target) =>
+    target.ours === undefined && why !== "" ? { ...target, note: target.note ?? why } : target
+  )
+}
 
 const verdict = ({ met, ours }: Target): string =>
   met === undefined ? ours === undefined ? "not measured" : "open" : met ? "met" : "**not met**"
@@ -141,7 +147,7 @@ export const writePage = (heats: ReadonlyArray<Heat>): void => {
   const targets = results.flatMap(({ heat, result }): ReadonlyArray<ReadonlyArray<string>> =>
     result === undefined
       ? heat.lines.map((line) => [line, heat.title, "–", "–", "–", "–", "not measured"])
-      : heat.judge(result.outcome.rows).map(targetRow)
+      : judge(heat, result.outcome).map(targetRow)
   )
   const missing = later.map(([line, reason]) => [line, reason, "–", "–", "–", "–", "not measured"])
   const page = [
@@ -165,11 +171,11 @@ export const writePage = (heats: ReadonlyArray<Heat>): void => {
 
 /** What a run says about its targets when it is over. */
 export const tell = (heat: Heat, outcome: Outcome): ReadonlyArray<string> =>
-  heat.judge(outcome.rows).map((target) =>
+  judge(heat, outcome).map((target) =>
     [
       target.line.padEnd(14),
       verdict(target).replaceAll("*", "").padEnd(13),
-      target.unit === "orphans" ? target.note ?? "" : showRow(target.ours, target.unit),
+      target.unit === "orphans" || target.ours === undefined ? target.note ?? "–" : showRow(target.ours, target.unit),
       ` ${target.asked}`
     ].join(" ")
   )

@@ -14,6 +14,15 @@ export const best = (rows: Rows, rank: Rank, figure: string): Row | undefined =>
     .filter((row) => row.rank === rank && row.figure === figure)
     .toSorted((self, that) => median(self.samples) - median(that.samples))[0]
 
+/** The row with the largest median, where more is better. */
+export const most = (rows: Rows, rank: Rank, figure: string): Row | undefined =>
+  rows
+    .filter((row) => row.rank === rank && row.figure === figure)
+    .toSorted((self, that) => median(that.samples) - median(self.samples))[0]
+
+export const atLeast = (row: Row | undefined, limit: number): boolean | undefined =>
+  row === undefined ? undefined : median(row.samples) >= limit
+
 export const atMost = (row: Row | undefined, limit: number): boolean | undefined =>
   row === undefined ? undefined : median(row.samples) <= limit
 

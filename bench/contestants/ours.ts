@@ -38,7 +38,8 @@ export const ours = (options: Options): Contestant => ({
     const services = yield* Layer.build(
       Postmaster.layer().pipe(Layer.provide([
         NodeSpawner.layerWith({ launcher: options.launcher ?? true }),
-        PostmasterConfig.layer({ maxWorkers: 64, spares: options.spares ?? 0 })
+        // As many as any line bears at once, and the one that S13 bears before them.
+        PostmasterConfig.layer({ maxWorkers: 65, spares: options.spares ?? 0 })
       ]))
     ).pipe(Effect.mapError(failed))
     const session = open(Context.get(services, Postmaster), module, options.spares ?? 0)

@@ -1,4 +1,4 @@
-/** The task of the pools. */
+/** The tasks of the pools. */
 import { sign } from "./sign.mjs"
 
 /** @param {{ readonly token: string, readonly spin: boolean, readonly exit: boolean }} task */
@@ -11,3 +11,10 @@ export const task = ({ exit, spin, token }) => {
 }
 
 export default task
+
+/**
+ * Gives back what it is given.
+ *
+ * @param {unknown} value
+ */
+export const echo = (value) => value

@@ -1,16 +1,28 @@
 /**
  * What a program may do that is no worker: each is a shell script in place of
- * Node, which is given the channel and does something wrong with it.
+ * Node, which is given the channel and does something wrong with it. And what a
+ * worker may do that is called, and lies.
  */
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
+import { WorkerStopped } from "@effect-postmaster/core/HandleError"
+import { Postmaster } from "@effect-postmaster/core/Postmaster"
+import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import { SpawnError } from "@effect-postmaster/core/SpawnError"
+import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { encodeToPostmaster, type ToPostmaster } from "../src/internal/channel.ts"
-import { born, isGone, launch, lived, until } from "./support.ts"
+import { Mortal } from "./fixtures/callable.ts"
+import { Liar } from "./fixtures/liars.ts"
+import { birth, born, isGone, launch, lived, until, workers } from "./support.ts"
 
 const patience = 60_000
 
@@ -210,6 +222,146 @@ describe("a birth fails", () => {
         assert.strictEqual(error.reason._tag, reason)
         assert.match(error.message, message)
       }), patience)
+  }
+})
+
+const homes = [
+  { name: "process", layer: workers(), processes: true },
+  ...(birth === "cold" ? [{ name: "thread", layer: NodeSpawner.layerThread, processes: false }] : [])
+]
+
+describe.each(homes)("a worker that is called, as a $name, and", ({ layer, processes }) => {
+  const test = (title: string, body: Effect.Effect<void, unknown, Postmaster | Scope.Scope>) =>
+    it.live(title, () =>
+      Effect.scoped(Effect.provide(
+        body,
+        Postmaster.layer().pipe(
+          Layer.provide([layer, PostmasterConfig.layer({ shutdownOnRelease: "Immediate" })])
+        )
+      )), patience)
+
+  /** One who lies, in the middle of three calls, and one who does not, in the middle of one. */
+  const engaged = Effect.fnUntraced(function*(deed: string) {
+    const postmaster = yield* Postmaster
+    const witness = yield* postmaster.register(Mortal)
+    const { Add, Hang } = yield* witness.client
+    const kept = yield* Effect.forkScoped(Hang({ name: "kept" }))
+    const liar = yield* postmaster.register(Liar, { deed })
+    const client = yield* liar.client
+    const [hang, count, add] = yield* Effect.all([
+      Effect.forkScoped(client.Hang({ name: "pending" })),
+      Effect.forkScoped(Stream.runDrain(client.Count({ to: 5 }))),
+      Effect.forkScoped(client.Add({ a: 1, b: 1 }))
+    ])
+    /** Nobody else has noticed anything. */
+    const unharmed = Effect.gen(function*() {
+      assert.strictEqual(yield* Add({ a: 2, b: 3 }), 5)
+      assert.isUndefined(kept.pollUnsafe())
+    })
+    return {
+      liar,
+      hang,
+      count,
+      add,
+      Add,
+      unharmed,
+      pending: [hang, count, add] as ReadonlyArray<Fiber.Fiber<unknown, unknown>>
+    }
+  })
+
+  const fatal: ReadonlyArray<readonly [deed: string, detail: RegExp]> = [
+    ["saysNothing", /^sent a frame of 0 bytes that is no message, beginning with $/],
+    ["babbles", /^sent a frame of 6 bytes that is no message, beginning with 9 9 9 9 9 9$/],
+    ["breaksOff", /^sent a frame of 9 bytes that is no message/],
+    ...(processes
+      ? [["writesHugeLength", /^sent a frame of 4294967295 bytes, and 67108864 are allowed/] as const]
+      : []),
+    ["answersGarbage", /^sent an answer to Add that does not decode$/],
+    ["answersNothing", /^sent an answer to Add that does not decode$/],
+    ["answersAnother", /^sent an answer to Add that does not decode$/],
+    ["streamsAnAnswer", /^sent an answer to Add that does not decode$/],
+    ["streamsGarbage", /^sent an answer to Count that does not decode$/],
+    ["streamsUnasked", /^sent more of a stream than it was asked for$/],
+    ["callsTwice", /^sent two calls of number 1$/],
+    ["callsTooOften", /^sent more than 65536 calls and waits for the answers of all$/],
+    ["relaysRelays", /^sent a frame of 1000000 bytes that is no message/],
+    ["relaysAnswers", /^sent an answer by way of another worker's call$/],
+    ["goesNoWay", /^sent a call by way 7, which there is not$/]
+  ]
+  for (const [deed, detail] of fatal) {
+    test(
+      `${deed}, is lost with its calls, and nobody else is`,
+      Effect.gen(function*() {
+        const { liar, pending, unharmed } = yield* engaged(deed)
+        const status = Option.getOrThrow(yield* liar.waitForEnd)
+        assert(status._tag === "Lost", ExitStatus.format(status))
+        assert.match(status.detail, detail)
+        for (const call of pending) {
+          const error = yield* Effect.flip(Fiber.join(call))
+          assert.instanceOf(error, WorkerStopped)
+          assert.strictEqual(error.name, "liar")
+          assert.deepStrictEqual(error.lastExit, status)
+        }
+        yield* unharmed
+      })
+    )
+  }
+
+  for (const deed of ["answersNobody", "answersAgain", "callsNonsense"]) {
+    test(
+      `${deed}, goes on`,
+      Effect.gen(function*() {
+        const { add, hang, liar, unharmed } = yield* engaged(deed)
+        assert.strictEqual(yield* Fiber.join(add), 2)
+        assert.strictEqual((yield* liar.status)._tag, "Ready")
+        assert.isUndefined(hang.pollUnsafe())
+        yield* unharmed
+      })
+    )
+  }
+
+  if (processes) {
+    test(
+      "falls silent in the middle of a frame, can be told to stop",
+      Effect.gen(function*() {
+        const { liar, pending, unharmed } = yield* engaged("fallsSilent")
+        yield* unharmed
+        for (const call of pending) assert.isUndefined(call.pollUnsafe())
+        yield* liar.terminate
+        for (const call of pending) assert.instanceOf(yield* Effect.flip(Fiber.join(call)), WorkerStopped)
+      })
+    )
+
+    test(
+      "leaves in the middle of a frame, is believed its code",
+      Effect.gen(function*() {
+        const { liar, pending } = yield* engaged("fallsSilentAndLeaves")
+        const status = Option.getOrThrow(yield* liar.waitForEnd)
+        assert.strictEqual(ExitStatus.verdict(status), "Done")
+        for (const call of pending) {
+          const error = yield* Effect.flip(Fiber.join(call))
+          assert.instanceOf(error, WorkerStopped)
+          assert.deepStrictEqual(error.lastExit, status)
+        }
+      })
+    )
+
+    test(
+      "floods its postmaster with calls and reads no answer, takes no memory for them and nobody's time",
+      Effect.gen(function*() {
+        const { Add, unharmed } = yield* engaged("floods")
+        const before = process.memoryUsage()
+        let most = 0
+        for (let n = 0; n < 3_000; n++) {
+          assert.strictEqual(yield* Add({ a: n % 100, b: 1 }), n % 100 + 1)
+          const { arrayBuffers, external } = process.memoryUsage()
+          most = Math.max(most, arrayBuffers - before.arrayBuffers, external - before.external)
+        }
+        if (process.env["SHOW"]) console.log("most", most)
+        assert.isBelow(most, 16 * 1024 * 1024)
+        yield* unharmed
+      })
+    )
   }
 })
 

@@ -128,7 +128,8 @@ const makePieces = (): Pieces => {
     },
     join: () => {
       empty()
-      const whole = new Uint8Array(size)
+      // Of its own, and not cleared first: all of it is written below.
+      const whole = Buffer.allocUnsafeSlow(size)
       let at = 0
       for (const piece of pieces) {
         whole.set(piece, at)

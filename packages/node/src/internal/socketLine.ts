@@ -16,6 +16,9 @@ const gatherBytes = 16 * 1024
 
 const trayBytes = 64 * 1024
 
+/** So many answers are not held back for the rest of a chunk: the other side would have nothing to do meanwhile. */
+const maxTogether = 16
+
 /** Takes over a socket that nobody has read from. It does not keep the process alive. */
 export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
   // -----------------------------------------------------------------------------
@@ -41,7 +44,7 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
     broken(problem)
   })
 
-  /** Whatever is sent while a chunk is handed on goes when all of it is. */
+  /** What is sent while a chunk is handed on goes in a few writes, the last when all of it is. */
   let delivering = false
   const deliver = (): void => {
     const outermost = !delivering
@@ -80,6 +83,8 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
   /** How much of the tray is full, and how much of that is written. */
   let full = 0
   let written = 0
+  /** How many frames have been gathered since the last write. */
+  let together = 0
   /** A tick is due. */
   let ticking = false
   /** `send` has said `false`. */
@@ -93,6 +98,7 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
   }
 
   const flush = (): void => {
+    together = 0
     if (gathered() === 0 || !socket.writable) return
     write(tray!.subarray(written, full))
     written = full
@@ -138,7 +144,10 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
     } else {
       into.set(frame, full)
       full += frame.length
-      if (!ticking && !delivering) {
+      together++
+      if (delivering) {
+        if (together >= maxTogether) flush()
+      } else if (!ticking) {
         ticking = true
         process.nextTick(flushOnTick)
       }
