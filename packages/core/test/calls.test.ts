@@ -13,7 +13,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Rpc from "effect/rpc/Rpc"
@@ -39,7 +38,7 @@ const plain: Script["Service"] = { write: Effect.succeed, read: Effect.succeed }
 const Scripted = Schema.String.pipe(Schema.decodeTo(Schema.String, {
   decode: SchemaGetter.transformEffect((text: string) =>
     Script.use(({ read }) => read(text)).pipe(
-      Effect.mapError((message) => new SchemaIssue.InvalidValue(Option.some(text), { message }))
+      Effect.mapError((message) => new SchemaIssue.InvalidValue({ message }))
     )
   ),
   encode: SchemaGetter.transformEffect((text: string) => Script.use(({ write }) => write(text)))
@@ -139,6 +138,8 @@ const fork = Effect.forkChild({ startImmediately: true })
 const quiet = Effect.repeat(Effect.yieldNow, { times: 200 })
 
 const tags = (messages: ReadonlyArray<Wire.Message>): ReadonlyArray<string> => messages.map(({ _tag }) => _tag)
+
+const failureOf = <A>(call: Fiber.Fiber<A, Gone>): Effect.Effect<Gone, A> => Effect.flip(Fiber.join(call))
 
 const defectOf = (exit: Exit.Exit<unknown, unknown>): string => {
   assert(Exit.isFailure(exit) && Cause.hasDies(exit.cause), String(exit))
@@ -279,8 +280,8 @@ describe("the end of the other side", () => {
       const before = sent.length
       caller.end(new Gone({ why: "first" }))
       caller.end(new Gone({ why: "second" }))
-      for (const fiber of [hung, stream, goes, waits]) {
-        assert.deepStrictEqual(yield* Effect.flip(Fiber.join(fiber)), new Gone({ why: "first" }))
+      for (const fiber of [hung, stream, goes, waits] as ReadonlyArray<Fiber.Fiber<unknown, Gone>>) {
+        assert.deepStrictEqual(yield* failureOf(fiber), new Gone({ why: "first" }))
       }
       assert.deepStrictEqual(yield* Effect.flip(Double({ n: 3 })), new Gone({ why: "first" }))
       assert.deepStrictEqual(yield* Effect.flip(Stream.runDrain(Count())), new Gone({ why: "first" }))
@@ -376,13 +377,12 @@ describe("a call whose answer nobody waits for", () => {
 describe("an answer", () => {
   const nothing = new Uint8Array(0)
 
-  it.effect("to nobody changes nothing", () =>
-    Effect.gen(function*() {
-      const { caller, rejected } = alone({ judged: true })
-      caller.receive({ _tag: "Exit", id: 7, exit: nothing })
-      caller.receive({ _tag: "Chunk", id: 7, values: nothing })
-      assert.deepStrictEqual(rejected, [])
-    }))
+  it("to nobody changes nothing", () => {
+    const { caller, rejected } = alone({ judged: true })
+    caller.receive({ _tag: "Exit", id: 7, exit: nothing })
+    caller.receive({ _tag: "Chunk", id: 7, values: nothing })
+    assert.deepStrictEqual(rejected, [])
+  })
 
   const cases: ReadonlyArray<readonly [string, (id: number) => ReadonlyArray<Wire.FromCallee>, RegExp]> = [
     ["that does not decode", (id) => [{ _tag: "Exit", id, exit: Uint8Array.of(250) }], /does not decode/],
@@ -399,8 +399,8 @@ describe("an answer", () => {
         assert.match(rejected.join(), detail)
         assert.isUndefined(call.pollUnsafe())
         caller.end(new Gone({ why: "rejected" }))
-        for (const fiber of [call, other]) {
-          assert.deepStrictEqual(yield* Effect.flip(Fiber.join(fiber)), new Gone({ why: "rejected" }))
+        for (const fiber of [call, other] as ReadonlyArray<Fiber.Fiber<unknown, Gone>>) {
+          assert.deepStrictEqual(yield* failureOf(fiber), new Gone({ why: "rejected" }))
         }
       }).pipe(Effect.scoped))
   }

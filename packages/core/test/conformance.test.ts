@@ -366,11 +366,11 @@ describe("dynamic registration", () => {
         assert.deepStrictEqual(yield* workers, ["registrant Ready", "free Ready", "owned Ready"])
         yield* end(registrant.ref, ExitStatus.exited(2))
         assert.deepStrictEqual(yield* workers, ["registrant Resting", "free Ready"])
-        // In its next life it registers anew.
+        // In its next life it registers anew; the lowest free slot is that of the one that has gone.
         yield* TestClock.adjust("1 hour")
         yield* registrant.waitForReady
         yield* settled
-        assert.deepStrictEqual(yield* workers, ["registrant Ready", "free Ready", "owned Ready", "free Ready"])
+        assert.deepStrictEqual(yield* workers, ["registrant Ready", "free Ready", "free Ready", "owned Ready"])
         yield* registrant.terminate
         yield* settled
         assert.deepStrictEqual(yield* workers, ["free Ready", "free Ready"])

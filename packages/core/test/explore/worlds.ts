@@ -26,20 +26,23 @@ const kinds = {
     stopTimeoutMillis: 10_000
   }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
-  /** Of workers that register workers. */
-  ownedJob: registration("ownedJob", { ownership: "registrant" }),
-  ownedRester: registration("ownedRester", {
+  /** Never made from a spare, and alone with its module. */
+  loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
+}
+
+/** Belong to the worker that registers them. */
+const owned = {
+  job: registration("ownedJob", { ownership: "registrant" }),
+  rester: registration("ownedRester", {
     ownership: "registrant",
     restart: { _tag: "After", delayMillis: 20_000, onSuccess: "Restart" }
   }),
-  ownedAttached: registration("ownedAttached", {
+  attached: registration("ownedAttached", {
     ...attached,
     ownership: "registrant",
     startTime: "PostmasterStart",
     restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" }
-  }),
-  /** Never made from a spare, and alone with its module. */
-  loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
+  })
 }
 
 /** Searched to their ends by the tests. */
@@ -171,7 +174,7 @@ export const worlds: { readonly [name: string]: Bounds } = {
     slots: 2,
     registrations: 2,
     menu: [kinds.attachedService],
-    byWorkers: [kinds.ownedJob, kinds.ownedAttached, kinds.job],
+    byWorkers: [owned.job, owned.attached],
     crashes: 1,
     failedBirths: 0
   },
@@ -179,15 +182,15 @@ export const worlds: { readonly [name: string]: Bounds } = {
     slots: 2,
     registrations: 3,
     menu: [kinds.service],
-    byWorkers: [kinds.ownedRester],
+    byWorkers: [owned.rester, kinds.job],
     crashes: 0,
-    failedBirths: 1
+    failedBirths: 0
   },
   "workers that belong to workers that belong to a worker": {
     slots: 3,
     registrations: 3,
     menu: [kinds.job],
-    byWorkers: [kinds.ownedJob],
+    byWorkers: [owned.job],
     crashes: 0,
     failedBirths: 0
   }
