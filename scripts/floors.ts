@@ -41,8 +41,8 @@ const plans: Record<string, Plan> = {
         "SpawnError",
         "SpareLoss",
         "FramePort",
+        "LogEntry",
         "internal/cells",
-        "internal/lineLogger",
         "internal/rpcCodec",
         "internal/wire"
       ],
@@ -58,6 +58,8 @@ const plans: Record<string, Plan> = {
         "internal/caller",
         "internal/callee",
         "internal/desk",
+        "internal/restarts",
+        "internal/entryLogger",
         "internal/workerLine"
       ],
       [
@@ -92,7 +94,7 @@ const plans: Record<string, Plan> = {
       ["PostmasterRpcs", "internal/loop"],
       ["internal/remote", "internal/workerDoor"],
       ["Postmaster"],
-      ["WorkerPool", "testing/TestPostmaster"]
+      ["PostmasterMetrics", "WorkerPool", "testing/TestPostmaster"]
     ],
     packages: [deep.effect],
     spawners: ["SpawnerFiber", "testing/TestSpawner"],
@@ -104,13 +106,15 @@ const plans: Record<string, Plan> = {
       [
         "internal/bundledModules",
         "internal/channel",
+        "internal/entryLine",
         "internal/processGroup",
         "internal/readOut",
         "internal/stamp",
         "internal/startGroup",
-        "internal/threadLine"
+        "internal/threadLine",
+        "internal/threadOutput"
       ],
-      ["internal/lastWords", "internal/output", "internal/preparation", "internal/socketLine"],
+      ["internal/lastWords", "internal/output", "internal/preparation", "internal/socketLine", "internal/workerLog"],
       [
         "internal/farSide",
         "internal/fork",

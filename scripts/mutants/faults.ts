@@ -26,7 +26,7 @@ const inMachine = (file: string, faults: ReadonlyArray<Planted>) =>
     find,
     put,
     searched: true,
-    tests: ["machine", "properties"]
+    tests: ["machine", "Restart", "properties"]
   }))
 
 const inHandles = (file: string, faults: ReadonlyArray<Planted>) =>
@@ -70,6 +70,23 @@ const inSparesOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
   }))
 
 export const faults: ReadonlyArray<Fault> = [
+  ...inMachine("internal/restarts.ts", [
+    ["a delay grows one failure too early", "failures - 1 - thenMillis.length", "failures - thenMillis.length"],
+    [
+      "a delay grows without a limit",
+      "Math.min(growth.maxMillis, last * growth.factor ** beyond)",
+      "last * growth.factor ** beyond"
+    ],
+    ["the limit is reached one failure too late", "times.length >= giveUp.failures", "times.length > giveUp.failures"],
+    ["the window is a moment shorter", "now - times[0]! <= giveUp", "now - times[0]! < giveUp"],
+    ["jitter lengthens a delay", "1 - self.growth.jitter * luck", "1 + self.growth.jitter * luck"],
+    ["a failure too many is remembered", "times.length + 1 - giveUp.failures", "times.length - giveUp.failures"],
+    [
+      "the longest delay decides nothing about health",
+      "Math.max(leastHealthyMillis, longest(self))",
+      "leastHealthyMillis"
+    ]
+  ]),
   ...inMachine("internal/machine.ts", [
     [
       "the word of an earlier startup run counts",
@@ -293,8 +310,78 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "the restart interval is not kept",
-      "Math.max(restart.delayMillis, atLeast)",
-      "Math.min(restart.delayMillis, atLeast)"
+      "return Math.max(Restarts.delay(restart, tenant.failures, luck), atLeast)",
+      "return Math.min(Restarts.delay(restart, tenant.failures, luck), atLeast)"
+    ],
+    [
+      "a healthy life ends no row of failures",
+      "if (turn.now - life.startedAt >= Restarts.healthyMillis(restart)) tenant.failures = 0\n",
+      ""
+    ],
+    [
+      "a life is healthy a moment too late",
+      "turn.now - life.startedAt >= Restarts",
+      "turn.now - life.startedAt > Restarts"
+    ],
+    [
+      "success ends no row of failures",
+      "  tenant.failures = 0\n  const again",
+      "  const again"
+    ],
+    [
+      "a crash is no failure",
+      "(state.recovering ? undefined : fail(turn, tenant)) ?? \"Recovery\"",
+      "\"Recovery\""
+    ],
+    [
+      "whoever a crash takes along has failed",
+      "(state.recovering ? undefined : fail(turn, tenant)) ?? \"Recovery\"",
+      "fail(turn, tenant) ?? \"Recovery\""
+    ],
+    [
+      "jitter is the same for every life",
+      "Restarts.luck(tenant.ref, tenant.lives + tenant.failedBirths)",
+      "Restarts.luck(tenant.ref, 0)"
+    ],
+    [
+      "whoever is to be unregistered is parked",
+      "restart.giveUp!.outcome === \"Park\" ? \"Parked\" : \"GaveUp\"",
+      "\"Parked\""
+    ],
+    [
+      "whoever is parked starts again",
+      "else if (next === \"Parked\") park(turn, tenant)",
+      "else if (next === \"Parked\") SlotTable.toWaiting(table, tenant)"
+    ],
+    [
+      "nobody is told that a worker is parked",
+      "  notify(turn, tenant, WorkerStatus.parked(tenant.lastExit))\n",
+      ""
+    ],
+    [
+      "recovery starts whoever is parked",
+      "if (!tenant.attached || tenant.life._tag === \"Parked\") continue",
+      "if (!tenant.attached) continue"
+    ],
+    [
+      "a start by hand forgets nothing",
+      "  tenant.failures = 0\n  tenant.failedAt = []\n",
+      ""
+    ],
+    [
+      "a start by hand starts a second child",
+      "  if (tenant.life._tag !== \"Parked\" && tenant.life._tag !== \"Resting\") return\n",
+      ""
+    ],
+    [
+      "a start by hand is for the parked alone",
+      "  if (tenant.life._tag !== \"Parked\" && tenant.life._tag !== \"Resting\") return\n",
+      "  if (tenant.life._tag !== \"Parked\") return\n"
+    ],
+    [
+      "whoever waits for a resumed worker is not told",
+      "  notify(turn, tenant, WorkerStatus.notYetStarted)\n",
+      ""
     ],
     [
       "after a crash the phase goes on",
@@ -383,8 +470,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "recovery starts isolated workers a second time",
-      "    if (!tenant.attached) continue\n",
-      ""
+      "if (!tenant.attached || tenant.life._tag === \"Parked\") continue",
+      "if (tenant.life._tag === \"Parked\") continue"
     ],
     [
       "recovery brings jobs back",

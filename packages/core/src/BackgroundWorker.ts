@@ -403,7 +403,8 @@ export const main: {
     // Without a layer the first overload has left nothing in ROut.
     yield* options?.layer === undefined
       ? body as Effect.Effect<void, E, WorkerContext | Scope.Scope>
-      : Effect.provide(body, options.layer)
+      // What it has opened, and what answers its calls, needs the layer to the end.
+      : Effect.provide(Effect.scoped(body), options.layer)
   })
   return {
     [MainTypeId]: MainTypeId,

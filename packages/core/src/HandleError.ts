@@ -8,9 +8,11 @@
 import * as Schema from "effect/Schema"
 import { ExitStatus, format } from "./ExitStatus.ts"
 import { formatRef, SlotRef } from "./Identity.ts"
+import { WorkerAddress } from "./WorkerAddress.ts"
 
 /**
- * The worker is not running: it was refused, has ended, or is between two lives.
+ * The worker is not running: it was refused, has ended, is between two lives, or
+ * was given up.
  *
  * @category errors
  * @since 0.1.0
@@ -21,12 +23,12 @@ export class WorkerStopped extends Schema.TaggedError<WorkerStopped>(
   name: Schema.String,
   ref: SlotRef,
   lastExit: Schema.optionalKey(ExitStatus),
-  /** Whether it comes back, so that whoever waits for its next life does not wait in vain. */
+  /** Whether it comes back of itself, so that whoever waits for its next life does not wait in vain. */
   isRetryable: Schema.Boolean
 }) {
   override get message(): string {
     return `background worker "${this.name}" (${formatRef(this.ref)}) is stopped` +
-      (this.lastExit === undefined ? ", it never started" : `, it ${format(this.lastExit)}`)
+      (this.lastExit === undefined ? "" : `, it ${format(this.lastExit)}`)
   }
 }
 
@@ -44,5 +46,24 @@ export class PostmasterDied extends Schema.TaggedError<PostmasterDied>(
 }) {
   override get message(): string {
     return `the postmaster died: ${this.detail}`
+  }
+}
+
+/**
+ * The address names a worker of another postmaster, of which nothing is known
+ * here: one in another application, or the former one of this application.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ForeignAddress extends Schema.TaggedError<ForeignAddress>(
+  "@effect-postmaster/core/HandleError/ForeignAddress"
+)("ForeignAddress", {
+  address: WorkerAddress,
+  postmaster: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.address.name}" was registered with postmaster ${this.address.postmaster}, ` +
+      `and this is ${this.postmaster}`
   }
 }

@@ -13,7 +13,7 @@ import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
-import { PostmasterDied } from "./HandleError.ts"
+import { ForeignAddress, type PostmasterDied } from "./HandleError.ts"
 import type { SlotRef } from "./Identity.ts"
 import * as Loop from "./internal/loop.ts"
 import * as Remote from "./internal/remote.ts"
@@ -125,18 +125,24 @@ export class Postmaster extends Context.Service<Postmaster, {
    * registration. Names are not unique. Given a definition, it finds those of
    * its name, and they can be called.
    */
-  readonly find: <Rpcs extends Rpc.Any = never>(
-    name: string | BackgroundWorker.BackgroundWorker<BackgroundWorker.ArgsSchema, Rpcs>
-  ) => Effect.Effect<ReadonlyArray<WorkerHandle<Rpcs>>>
+  readonly find: {
+    (name: string): Effect.Effect<ReadonlyArray<WorkerHandle>>
+    <Rpcs extends Rpc.Any = never>(
+      worker: BackgroundWorker.BackgroundWorker<BackgroundWorker.ArgsSchema, Rpcs>
+    ): Effect.Effect<ReadonlyArray<WorkerHandle<Rpcs>>>
+  }
   /**
    * The handle that was written down as its `address`, by whomever. A
    * registration that is over reads Stopped; the address of another postmaster
    * fails, since nothing can be known of its workers.
    */
-  readonly resolve: <Rpcs extends Rpc.Any = never>(
-    address: WorkerAddress,
-    worker?: BackgroundWorker.BackgroundWorker<BackgroundWorker.ArgsSchema, Rpcs>
-  ) => Effect.Effect<WorkerHandle<Rpcs>, PostmasterDied>
+  readonly resolve: {
+    (address: WorkerAddress): Effect.Effect<WorkerHandle, ForeignAddress>
+    <Rpcs extends Rpc.Any = never>(
+      address: WorkerAddress,
+      worker: BackgroundWorker.BackgroundWorker<BackgroundWorker.ArgsSchema, Rpcs>
+    ): Effect.Effect<WorkerHandle<Rpcs>, ForeignAddress>
+  }
   /** The type of the worker that runs under this pid (`GetBackgroundWorkerTypeByPid`). */
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   /**
@@ -251,6 +257,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   const keeper: Watch.Keeper = {
     id,
     terminate: (ref) => loop.tell({ _tag: "TerminateRequested", ref }),
+    resume: (ref) => loop.tell({ _tag: "ResumeRequested", ref }),
     connect: (watch) =>
       Effect.suspend(() =>
         watch.connection === undefined
@@ -330,30 +337,32 @@ const serviceOf = (
     return Watch.toHandle(
       yield* register(yield* BackgroundWorker.toRegistration(worker, args)),
       worker.protocol,
-      keeper
+      keeper,
+      true
     )
   })
 
   const postmaster = Postmaster.of({
     ...rest,
     register: (worker, ...args) => registerWorker(worker, args[0]),
-    find: (worker) => {
+    // The overloads tell what the handles can be called; the compiler cannot follow them into one body.
+    find: (worker: string | BackgroundWorker.Any) => {
       const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: undefined } : worker
-      return Effect.map(find(name), (watches) => watches.map((watch) => Watch.toHandle(watch, protocol, keeper)))
+      return Effect.map(
+        find(name),
+        (watches) => watches.map((watch) => Watch.toHandle(watch, protocol, keeper)) as never
+      )
     },
-    resolve: ({ name, postmaster, ref }, worker) =>
-      postmaster === keeper.id
-        ? Effect.map(watch(name, ref), (watch) => Watch.toHandle(watch, worker?.protocol, keeper))
-        : Effect.fail(
-          new PostmasterDied({
-            detail: `worker "${name}" was registered with postmaster ${postmaster}, and this is ${keeper.id}`
-          })
-        )
+    resolve: (address: WorkerAddress, worker?: BackgroundWorker.Any) => {
+      const { name, postmaster, ref } = address
+      if (postmaster !== keeper.id) return Effect.fail(new ForeignAddress({ address, postmaster: keeper.id }))
+      return Effect.map(watch(name, ref), (watch) => Watch.toHandle(watch, worker?.protocol, keeper) as never)
+    }
   })
   return Context.add(Context.make(Postmaster, postmaster), SharedMemory, memory)
 }
 
-/** Nobody can guess it, and no two are the same. */
+/** Distinguishes postmasters; no secret. */
 const newIdentity = Effect.map(
   Effect.all(Array.from({ length: 2 }, () => Random.nextIntBetween(0, 2 ** 48))),
   (numbers) => numbers.map((number) => number.toString(36).padStart(10, "0")).join("")

@@ -19,12 +19,19 @@ import { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const UnregisterReason = Schema.Literals(["Done", "NeverRestarts", "Terminated", "ShuttingDown", "Crash"])
+export const UnregisterReason = Schema.Literals([
+  "Done",
+  "NeverRestarts",
+  "GaveUp",
+  "Terminated",
+  "ShuttingDown",
+  "Crash"
+])
 
 /**
  * Why a registration ended: its work is done, it failed and never restarts, it
- * was terminated, the postmaster shuts down, or a crash of the attached workers
- * took it along.
+ * failed too often, it was terminated, the postmaster shuts down, or a crash of
+ * the attached workers took it along.
  *
  * @category models
  * @since 0.1.0
@@ -59,6 +66,10 @@ export const PostmasterEvent = Schema.TaggedUnion({
     told: Schema.optionalKey(WorkerSignal),
     nextStartInMillis: Schema.optionalKey(Schema.Finite)
   },
+  /** It has failed so often within so long that it is given up until it is resumed. */
+  Parked: { ...worker, failures: Schema.Natural, withinMillis: Schema.Finite },
+  /** Somebody wants it to start now, with a clean count: it was parked, or at rest. */
+  Resumed: worker,
   /** A process is being made ready ahead of any launch. It is no worker. */
   SpareStarting: { spare: Schema.Natural },
   SpareReady: { spare: Schema.Natural, pid: Pid },
@@ -144,7 +155,9 @@ export const logLine = (event: PostmasterEvent): LogLine => {
     case "Registered":
       return debug(`registering background worker "${event.name}"`)
     case "Unregistered":
-      return debug(`unregistering background worker "${event.name}" (${event.reason})`)
+      return (event.reason === "GaveUp" ? warn : debug)(
+        `unregistering background worker "${event.name}" (${event.reason})`
+      )
     case "Starting":
       return debug(
         `starting background worker process "${event.name}"${
@@ -171,6 +184,13 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       if (event.status._tag === "Exited" && isStartFailure(event.status)) return warn(message)
       return event.verdict === "Failed" ? info(message) : warn(message)
     }
+    case "Parked":
+      return warn(
+        `background worker "${event.type}" failed ${event.failures} times within ${event.withinMillis} ms; ` +
+          `"${event.name}" is parked until it is resumed`
+      )
+    case "Resumed":
+      return info(`resuming background worker "${event.name}"`)
     case "SpareStarting":
       return debug(`starting spare ${event.spare}`)
     case "SpareReady":

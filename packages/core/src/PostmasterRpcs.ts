@@ -38,6 +38,7 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Register", { payload: { registration: Registration }, success: SlotRef, error: RegistrationError }),
   /** What a worker does now, and every change, to the end of its registration. */
   Rpc.make("Watch", { payload: { ref: SlotRef }, success: Watched, stream: true }),
+  Rpc.make("Resume", { payload: { ref: SlotRef } }),
   Rpc.make("Terminate", { payload: { ref: SlotRef } }),
   Rpc.make("TerminateUsers", { payload: { resource: Schema.String } }),
   Rpc.make("Find", { payload: { name: Schema.String }, success: Schema.Array(SlotRef) }),
@@ -56,13 +57,3 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Shutdown", { payload: { mode: ShutdownMode } }),
   Rpc.make("AwaitHalt", { error: PostmasterDied })
 ).merge(SharedMemoryRpcs) {}
-
-/**
- * Whether a call is answered as soon as the postmaster comes to it.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isBrief = (tag: string): boolean => !patient.has(tag)
-
-const patient: ReadonlySet<string> = new Set(["Watch", "Snapshots", "Events", "AwaitHalt", "CellChanged"])

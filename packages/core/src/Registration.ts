@@ -15,7 +15,7 @@ import {
   type RegistrationErrorReason,
   SharedMemoryRequired
 } from "./RegistrationError.ts"
-import { isJob, maxDelayMillis, Restart } from "./Restart.ts"
+import { isJob, maxDelayMillis, maxFailures, Restart } from "./Restart.ts"
 
 /**
  * Schema of a worker's flags.
@@ -169,14 +169,45 @@ const checkName = (
 
 const checkRestart = (self: Registration): RegistrationErrorReason | undefined => {
   if (self.restart._tag === "Never") return undefined
-  const delay = self.restart.delayMillis
-  if (delay >= 0 && delay <= maxDelayMillis) return undefined
-  return new InvalidInterval({
-    worker: self.name,
-    field: "restart interval",
-    value: `${delay} ms`,
-    detail: `it must be between 0 and ${maxDelayMillis} ms`
-  })
+  const { delayMillis, giveUp, growth, healthyMillis, thenMillis = [] } = self.restart
+  const invalid = (field: InvalidInterval["field"], value: string, detail: string) =>
+    new InvalidInterval({ worker: self.name, field, value, detail })
+  const longest = Math.max(delayMillis, ...thenMillis)
+  const wrong = [delayMillis, ...thenMillis].find((delay) => !(delay >= 0 && delay <= maxDelayMillis))
+  if (wrong !== undefined) {
+    return invalid("restart interval", `${wrong} ms`, `it must be between 0 and ${maxDelayMillis} ms`)
+  }
+  if (growth !== undefined) {
+    const { factor, jitter, maxMillis } = growth
+    if ((thenMillis.at(-1) ?? delayMillis) === 0) {
+      return invalid("restart interval", "0 ms", "it must be more than 0 ms to grow")
+    }
+    if (!(factor >= 1 && factor < Number.POSITIVE_INFINITY)) {
+      return invalid("restart factor", `${factor}`, "it must be 1 or more, and finite")
+    }
+    if (!(maxMillis >= longest && maxMillis <= maxDelayMillis)) {
+      const detail = `it must be between the longest other interval, ${longest} ms, and ${maxDelayMillis} ms`
+      return invalid("longest restart interval", `${maxMillis} ms`, detail)
+    }
+    if (!(jitter >= 0 && jitter <= 1)) return invalid("restart jitter", `${jitter}`, "it must be between 0 and 1")
+  }
+  if (healthyMillis !== undefined && !(healthyMillis >= 0)) {
+    return invalid("healthy time", `${healthyMillis} ms`, "it must be 0 ms or more, or infinite")
+  }
+  if (giveUp !== undefined) {
+    const { failures, withinMillis } = giveUp
+    if (!(Number.isInteger(failures) && failures >= 1 && failures <= maxFailures)) {
+      return invalid("number of failures", `${failures}`, `it must be a whole number between 1 and ${maxFailures}`)
+    }
+    if (!(withinMillis > 0 && withinMillis <= maxDelayMillis)) {
+      return invalid(
+        "window of failures",
+        `${withinMillis} ms`,
+        `it must be more than 0 and at most ${maxDelayMillis} ms`
+      )
+    }
+  }
+  return undefined
 }
 
 const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefined => {
@@ -197,7 +228,7 @@ const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefin
  * **Details**
  *
  * The order is fixed: name and type, database without shared memory, database
- * at postmaster start, restart interval, stop timeout, parallel with restart.
+ * at postmaster start, restart policy, stop timeout, parallel with restart.
  *
  * @category validation
  * @since 0.1.0

@@ -100,8 +100,8 @@ export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>(
 }
 
 /**
- * The restart interval or the stop timeout is not a duration that can be waited
- * for.
+ * A number of the restart policy or the stop timeout cannot be used: mostly a
+ * duration that cannot be waited for.
  *
  * @category errors
  * @since 0.1.0
@@ -110,7 +110,16 @@ export class InvalidInterval extends Schema.TaggedError<InvalidInterval>(
   "@effect-postmaster/core/RegistrationError/InvalidInterval"
 )("InvalidInterval", {
   worker: Schema.String,
-  field: Schema.Literals(["restart interval", "stop timeout"]),
+  field: Schema.Literals([
+    "restart interval",
+    "longest restart interval",
+    "restart factor",
+    "restart jitter",
+    "healthy time",
+    "number of failures",
+    "window of failures",
+    "stop timeout"
+  ]),
   value: Schema.String,
   detail: Schema.String
 }) {

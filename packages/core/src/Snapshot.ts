@@ -15,11 +15,12 @@ import { Phase, ShutdownMode, StartTime } from "./Phase.ts"
  * @category schemas
  * @since 0.1.0
  */
-export const WorkerState = Schema.Literals(["Waiting", "Starting", "Started", "Ready", "Stopping", "Resting"])
+export const WorkerState = Schema.Literals(["Waiting", "Starting", "Started", "Ready", "Stopping", "Resting", "Parked"])
 
 /**
  * What a worker is doing: waiting for its phase or its turn, being born, born,
- * at work, told to stop, or resting until its restart is due.
+ * at work, told to stop, resting until its restart is due, or given up until it
+ * is resumed.
  *
  * @category models
  * @since 0.1.0

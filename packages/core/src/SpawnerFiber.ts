@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
@@ -31,7 +32,8 @@ import type { WorkerSignal } from "./WorkerSignal.ts"
  *
  * The entry module is imported into this process. Pids are a counter. SIGTERM
  * interrupts the fiber; SIGQUIT and SIGKILL report the end at once and leave the
- * fiber to its interruption.
+ * fiber to its interruption. What a worker logs goes to the application's loggers
+ * at once, annotated with `worker`, `slot`, `generation` and `pid`.
  *
  * **Gotchas**
  *
@@ -90,8 +92,18 @@ const spawn = Effect.fnUntraced(function*(
   })
 
   const fiber: Fiber.Fiber<void, unknown> = yield* WorkerRuntime.run(launch, { importModule, report: say }).pipe(
-    // The application's own services stay, a logger say; the worker's come on top.
-    Effect.updateContext((context: Context.Context<never>) => Context.merge(context, surroundings.context)),
+    // The application's own services stay, its loggers say; the worker's come on top.
+    Effect.updateContext((context: Context.Context<never>) =>
+      Context.merge(context, surroundings.context).pipe(
+        Context.add(References.CurrentLogAnnotations, {
+          ...Context.get(context, References.CurrentLogAnnotations),
+          worker: launch.registration.name,
+          slot: launch.ref.slot,
+          generation: launch.ref.generation,
+          pid
+        })
+      )
+    ),
     // A birth is reported before anything the worker does. Nobody waits for a fiber that ignores interruption, so it
     // is not the scope's; the scope's end is its end all the same.
     Effect.forkDetach

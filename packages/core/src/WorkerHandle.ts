@@ -74,6 +74,13 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    */
   readonly terminate: Effect.Effect<void>
   /**
+   * Starts a worker now that is parked or at rest, with a clean count: the start
+   * by hand is no failure, and earlier ones are forgotten. Returns when a parked
+   * one is not parked any more; it has not started yet, so `waitForStartup`
+   * waits. Harmless when it runs, or when the handle is stale.
+   */
+  readonly resume: Effect.Effect<void>
+  /**
    * Calls the life that runs now, and no later one. Waits for the first; between
    * two lives it answers `WorkerStopped`.
    *
@@ -84,7 +91,10 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    * Closing the scope interrupts the calls that were made with this client.
    */
   readonly client: Effect.Effect<Client<Rpcs>, WorkerStopped | PostmasterDied, Scope.Scope | Rpc.MiddlewareClient<Rpcs>>
-  /** The same, but waits for the next life if none runs now. `WorkerStopped` means that there will be none. */
+  /**
+   * The same, but waits for the next life if none runs now. `WorkerStopped` means
+   * that there will be none, or that the worker is parked.
+   */
   readonly waitForClient: Effect.Effect<
     Client<Rpcs>,
     WorkerStopped | PostmasterDied,

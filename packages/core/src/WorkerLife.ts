@@ -14,14 +14,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Logger from "effect/Logger"
+import type * as LogLevel from "effect/LogLevel"
 import * as Queue from "effect/Queue"
+import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { errorOf, exited, type ExitStatus, fromExit } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { SlotRef, WorkerName } from "./Identity.ts"
-import { type LineLevel, lineLogger } from "./internal/lineLogger.ts"
+import { entryLogger } from "./internal/entryLogger.ts"
 import * as WorkerLine from "./internal/workerLine.ts"
+import type { LogEntry } from "./LogEntry.ts"
 import type { Registration } from "./Registration.ts"
 import type { ChildReport } from "./Spawner.ts"
 import { WorkerContext } from "./WorkerContext.ts"
@@ -35,6 +38,8 @@ import { WorkerContext } from "./WorkerContext.ts"
 export interface LifeOrder {
   readonly ref: SlotRef
   readonly registration: Pick<Registration, "name" | "entry" | "args" | "flags">
+  /** Below it the application logs nothing, and the life tells nothing. Absent: Effect's own default. */
+  readonly minimumLogLevel?: LogLevel.LogLevel
 }
 
 /**
@@ -46,8 +51,8 @@ export interface LifeOrder {
 export interface WorkerHost {
   /** The program may report a thing more than once; only the first time counts. */
   readonly report: (report: ChildReport) => void
-  /** One entry of the worker's log, as one line. */
-  readonly log: (line: string, level: LineLevel) => void
+  /** One entry of the worker's log. When this returns, the entry cannot be lost any more. */
+  readonly log: (entry: LogEntry) => void
   /** The worker's end of the line to its postmaster. Opened when it is first asked for; always the same. */
   readonly port: () => FramePort.FramePort
   /** The end, told once and last. */
@@ -160,10 +165,13 @@ export const begin = (
   host: WorkerHost
 ): WorkerLife => {
   const { context, orphan, signal } = surround(order, host)
+  const loggers = Context.add(context, Logger.CurrentLoggers, new Set([entryLogger(host.log)]))
   const fiber = Effect.runFork(
-    run(order, program, host.report).pipe(
-      Effect.provideService(Logger.CurrentLoggers, new Set([lineLogger(host.log)])),
-      Effect.provideContext(context)
+    Effect.provideContext(
+      run(order, program, host.report),
+      order.minimumLogLevel === undefined
+        ? loggers
+        : Context.add(loggers, References.MinimumLogLevel, order.minimumLogLevel)
     )
   )
   fiber.addObserver((exit) => host.leave(fromExit(exit)))

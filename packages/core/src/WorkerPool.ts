@@ -23,7 +23,7 @@ import { Postmaster } from "./Postmaster.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
 import { toMillis } from "./Restart.ts"
 import type { WorkerHandle } from "./WorkerHandle.ts"
-import type { WorkerStatus } from "./WorkerStatus.ts"
+import { isParked, type WorkerStatus } from "./WorkerStatus.ts"
 
 /**
  * Every worker of the pool is busy, and as many calls wait as may.
@@ -136,10 +136,19 @@ interface Member<in out Rpcs extends Rpc.Any> {
   readonly number: number
   readonly handle: WorkerHandle<Rpcs>
   readonly registeredAt: number
-  /** Resting: its last life has ended, and the next one has not begun. */
-  phase: "Coming" | "Ready" | "Resting"
+  /** Resting: its last life has ended, and the next one has not begun. Parked: it begins when somebody resumes it. */
+  phase: "Coming" | "Ready" | "Resting" | "Parked"
   life: Desk.Life | undefined
   idleSince: number
+}
+
+const isIdle = ({ phase }: { readonly phase: Member<never>["phase"] }): boolean =>
+  phase === "Resting" || phase === "Parked"
+
+const phaseOf = (status: WorkerStatus): Member<never>["phase"] => {
+  if (status._tag === "Ready") return "Ready"
+  if (status._tag !== "Stopped") return "Coming"
+  return isParked(status) ? "Parked" : "Resting"
 }
 
 const replaceAfterMillis = 1_000
@@ -269,7 +278,7 @@ export const make = Effect.fn("WorkerPool.make")(function*<
     const needed = Math.ceil((called + waiting + refused) / (concurrency === Infinity ? 1 : concurrency))
     if (needed > 0 && target < maxSize) {
       // Those that rest are of no help for now.
-      const resting = [...members].filter(({ phase }) => phase === "Resting").length
+      const resting = [...members].filter(isIdle).length
       target = Math.min(maxSize, Math.max(target, needed + resting))
     }
     if (members.size < target) short.openUnsafe()
@@ -315,16 +324,18 @@ export const make = Effect.fn("WorkerPool.make")(function*<
     // On its way out.
     if (!members.has(member)) return
     const { phase } = member
-    member.phase = status._tag === "Ready" ? "Ready" : status._tag === "Stopped" ? "Resting" : "Coming"
+    member.phase = phaseOf(status)
     if (status._tag === "Ready") return yield* begin(member, status.pid)
     if (status._tag !== "Stopped") return
-    if (phase === "Ready") return aim(target)
+    if (phase === "Ready" && member.phase !== "Parked") return aim(target)
     pause()
-    if ([...members].every((member) => member.phase === "Resting")) {
-      const { _tag, ...exit } = status
+    if ([...members].every(isIdle)) {
+      const { lastExit } = status
       const { name, ref } = member.handle
-      // What waits is told; the pool itself goes on trying.
-      desk.failWaiting(Effect.fail(new WorkerStopped({ name, ref, ...exit, isRetryable: true })))
+      const isRetryable = [...members].some(({ phase }) => phase === "Resting")
+      const error = { name, ref, ...(lastExit === undefined ? undefined : { lastExit }), isRetryable }
+      // What waits is told; the pool itself goes on trying, as far as nobody has given its members up.
+      desk.failWaiting(Effect.fail(new WorkerStopped(error)))
     }
   })
 

@@ -59,7 +59,8 @@ export interface WorkerProtocol<in out Rpcs extends Rpc.Any>
  *
  * **Gotchas**
  *
- * No call and no element of a stream may be larger than 64 MiB.
+ * No call and no answer may be larger than 64 MiB. What a stream produces at
+ * once, as one chunk, is one answer: `Stream.rechunk` makes it smaller.
  *
  * **Example** (A worker that adds)
  *

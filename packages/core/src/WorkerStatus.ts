@@ -20,8 +20,8 @@ export const WorkerStatus = Schema.TaggedUnion({
   Started: { pid: Pid },
   /** The entry is loaded, the arguments are decoded, and `main` has said so. */
   Ready: { pid: Pid },
-  /** Between two lives, or gone for good. `lastExit` is absent if it never lived. */
-  Stopped: { lastExit: Schema.optionalKey(ExitStatus) }
+  /** Between two lives, or gone for good. `lastExit` is absent if it never lived; `parked`: it is given up until it is resumed. */
+  Stopped: { lastExit: Schema.optionalKey(ExitStatus), parked: Schema.optionalKey(Schema.Literal(true)) }
 })
 
 /**
@@ -65,3 +65,20 @@ export const ready = (pid: Pid): WorkerStatus => ({ _tag: "Ready", pid })
  */
 export const stopped = (lastExit?: ExitStatus): WorkerStatus =>
   lastExit === undefined ? { _tag: "Stopped" } : { _tag: "Stopped", lastExit }
+
+/**
+ * Given up until it is resumed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parked = (lastExit?: ExitStatus): WorkerStatus =>
+  lastExit === undefined ? { _tag: "Stopped", parked: true } : { _tag: "Stopped", lastExit, parked: true }
+
+/**
+ * Returns `true` for a worker that is given up until it is resumed.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isParked = (self: WorkerStatus): boolean => self._tag === "Stopped" && self.parked === true

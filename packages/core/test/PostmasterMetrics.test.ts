@@ -1,10 +1,12 @@
 import {
   BackgroundWorker,
   ExitStatus,
+  Identity,
   Postmaster,
   type PostmasterEvent,
   PostmasterMetrics,
   preload,
+  Snapshot,
   WorkerContext
 } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
@@ -57,6 +59,9 @@ const scrape = Effect.fnUntraced(function*(...metrics: ReadonlyArray<string>) {
   const text = yield* PrometheusMetrics.format()
   return text.split("\n").filter((line) => metrics.some((metric) => line.startsWith(`postmaster_${metric}`)))
 })
+
+/** How many states of slots there are; a free one has no worker. */
+const states = Snapshot.WorkerState.literals.length + 1
 
 /** The slots that are in any state. */
 const slots = Effect.map(scrape("slots"), (lines) =>
@@ -322,7 +327,7 @@ describe("gauges", () => {
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       yield* Layer.buildWithScope(PostmasterMetrics.layer, scope)
-      assert.lengthOf(yield* scrape("slots", "phase", "recovering", "spares{"), 7 + 6 + 1 + 2)
+      assert.lengthOf(yield* scrape("slots", "phase", "recovering", "spares{"), states + 6 + 1 + 2)
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(yield* scrape("slots", "phase", "recovering", "spares{"), [])
       assert.deepStrictEqual(yield* scrape("events_lost"), ["postmaster_events_lost_total 0"])
@@ -332,37 +337,40 @@ describe("gauges", () => {
     ))
 })
 
-describe("events that were lost", () => {
-  it.effect("are counted, and no duration is made up of what is left", () =>
+describe("a postmaster that says", () => {
+  const worker = { ref: Identity.slotRef(0, 1), name: "mail 1", type: "mail" }
+  const pid = 1 as Identity.Pid
+
+  /** The metrics of a postmaster that says nothing but what it is given to say. */
+  const heard = Effect.gen(function*() {
+    const events = yield* Queue.unbounded<PostmasterEvent.PostmasterEvent>()
+    const postmaster = Layer.mock(Postmaster)({
+      events: Stream.fromQueue(events),
+      snapshot: Effect.provide(Effect.flatMap(Postmaster, ({ snapshot }) => snapshot), TestPostmaster.layer)
+    })
+    yield* Layer.build(Layer.provide(PostmasterMetrics.layerWith({ lagInterval: "Infinity" }), postmaster))
+    return (...said: ReadonlyArray<PostmasterEvent.PostmasterEvent>) =>
+      Effect.andThen(Queue.offerAll(events, said), settled)
+  })
+
+  it.effect("that events were lost: they are counted, and no duration is made up of what is left", () =>
     Effect.gen(function*() {
-      const events = yield* Queue.unbounded<PostmasterEvent.PostmasterEvent>()
-      const postmaster = Layer.mock(Postmaster)({
-        events: Stream.fromQueue(events),
-        snapshot: Effect.provide(Effect.flatMap(Postmaster, ({ snapshot }) => snapshot), TestPostmaster.layer)
-      })
-      yield* Layer.build(Layer.provide(PostmasterMetrics.layerWith({ lagInterval: "Infinity" }), postmaster))
-      const worker = { ref: { slot: 0, generation: 1 }, name: "mail 1", type: "mail" } as
-        & PostmasterEvent.PostmasterEvent
-        & {
-          readonly _tag: "Registered"
-        }
-      const pid = 1 as (PostmasterEvent.PostmasterEvent & { readonly _tag: "Started" })["pid"]
-      yield* Queue.offerAll(events, [
+      const says = yield* heard
+      yield* says(
         { ...worker, _tag: "Registered" },
         { ...worker, _tag: "Starting" },
         { ...worker, _tag: "Started", pid },
         { _tag: "SpareStarting", spare: 0 }
-      ])
+      )
       yield* TestClock.adjust("1 hour")
-      yield* Queue.offerAll(events, [
+      yield* says(
         { _tag: "EventsLost", count: 12 },
         { ...worker, _tag: "Ready", pid },
         { _tag: "SpareReady", spare: 0, pid },
         { _tag: "EventsLost", count: 30 },
         // Its launch was lost, and that there was one before was not.
         { ...worker, _tag: "Started", pid }
-      ])
-      yield* settled
+      )
       assert.deepStrictEqual(yield* scrape("events_lost", "worker_starts", "worker_restarts"), [
         "postmaster_events_lost_total 42",
         "postmaster_worker_starts_total{type=\"mail\"} 2",
@@ -373,6 +381,22 @@ describe("events that were lost", () => {
         "postmaster_worker_launch_duration_seconds_count{type=\"mail\",from=\"birth\"} 1"
       )
       assert.deepStrictEqual(yield* scrape("worker_ready", "spare_ready"), [])
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("that a worker is parked and resumed", () =>
+    Effect.gen(function*() {
+      const says = yield* heard
+      yield* says({ ...worker, _tag: "Registered" })
+      assert.deepStrictEqual(yield* scrape("worker_parks"), ["postmaster_worker_parks_total{type=\"mail\"} 0"])
+      yield* says(
+        { ...worker, _tag: "Parked", failures: 5, withinMillis: 60_000 },
+        { ...worker, _tag: "Resumed" },
+        { ...worker, _tag: "Parked", failures: 5, withinMillis: 60_000 }
+      )
+      assert.deepStrictEqual(yield* scrape("worker_parks", "worker_resumes"), [
+        "postmaster_worker_parks_total{type=\"mail\"} 2",
+        "postmaster_worker_resumes_total{type=\"mail\"} 1"
+      ])
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 })
 
@@ -434,7 +458,7 @@ describe("exports", () => {
       const { resourceMetrics: [resource] } = yield* Deferred.await(sent)
       const metrics = new Map(resource!.scopeMetrics[0]!.metrics.map((metric) => [metric.name, metric]))
       assert.isTrue(metrics.get("postmaster_worker_starts_total")?.sum?.isMonotonic)
-      assert.lengthOf(metrics.get("postmaster_slots")?.gauge?.dataPoints ?? [], 7)
+      assert.lengthOf(metrics.get("postmaster_slots")?.gauge?.dataPoints ?? [], states)
       const launches = metrics.get("postmaster_worker_launch_duration_seconds")
       assert.strictEqual(launches?.unit, "s")
       assert.strictEqual(launches?.histogram?.dataPoints[0]?.count, 1)

@@ -2,12 +2,16 @@ import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
 import { type ExitStatus, verdict } from "@effect-postmaster/core/ExitStatus"
 import * as FramePort from "@effect-postmaster/core/FramePort"
 import { slotRef } from "@effect-postmaster/core/Identity"
+import { LogEntry } from "@effect-postmaster/core/LogEntry"
 import type { Flag } from "@effect-postmaster/core/Registration"
 import { WorkerContext } from "@effect-postmaster/core/WorkerContext"
 import * as WorkerLife from "@effect-postmaster/core/WorkerLife"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as LogLevel from "effect/LogLevel"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -20,19 +24,24 @@ const orderOf = (flags: ReadonlyArray<Flag> = []): WorkerLife.LifeOrder => ({
 })
 
 /** A life, everything its host has been told, in order, and its end. */
-const begin = (program: Program, flags?: ReadonlyArray<Flag>) => {
+const begin = (program: Program, flags?: ReadonlyArray<Flag>, minimumLogLevel?: LogLevel.LogLevel) => {
   const told: Array<string> = []
+  const entries: Array<LogEntry> = []
   const left = Deferred.makeUnsafe<ExitStatus>()
-  const life = WorkerLife.begin(orderOf(flags), program, {
+  const order = { ...orderOf(flags), ...(minimumLogLevel === undefined ? undefined : { minimumLogLevel }) }
+  const life = WorkerLife.begin(order, program, {
     report: (report) => told.push(report),
-    log: (line, level) => told.push(`${level}: ${line}`),
+    log: (entry) => {
+      entries.push(entry)
+      told.push(`${entry.level}: ${entry.message.join(" ")}`)
+    },
     port: () => FramePort.closed,
     leave: (status) => {
       told.push(verdict(status))
       Deferred.doneUnsafe(left, Effect.succeed(status))
     }
   })
-  return { life, told, left: Deferred.await(left) }
+  return { life, told, entries, left: Deferred.await(left) }
 }
 
 const told = (program: Program, flags?: ReadonlyArray<Flag>) => {
@@ -60,17 +69,71 @@ describe("a life", () => {
       assert.deepStrictEqual(yield* told(died, attached), ["Attached", "Ready", line, "Crashed"])
     }))
 
-  it.effect("logs in lines, and tells warnings apart", () =>
+  it.effect("hands on what it logs as plain data", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
-        yield* Effect.logInfo("two\nlines", { a: 1 }).pipe(Effect.annotateLogs({ city: "São Paulo", count: 3 }))
-        yield* Effect.logError("trouble")
+        yield* Effect.logInfo("two\nlines", { a: [1, null] }, 1n, new Map([["b", 2]]), undefined).pipe(
+          Effect.annotateLogs({ city: "São Paulo", count: 3, secret: Redacted.make("1234") }),
+          Effect.withLogSpan("work")
+        )
+        yield* Effect.logFatal("trouble", Cause.fail(new TypeError("no luck")))
+        yield* Effect.logError(new RangeError("too far"))
       })
-      assert.deepStrictEqual(yield* told(program), [
-        `Info: two\\nlines {"a":1} city="São Paulo" count=3`,
-        "Warn: trouble",
-        "Done"
-      ])
+      const { entries, left } = begin(program)
+      yield* left
+      const [first, second, third] = entries
+      const fiber = first!.fiber
+      assert.isAbove(fiber, 0)
+      assert.isAbove(first!.time, 0)
+      assert.deepStrictEqual(first, {
+        level: "Info",
+        time: first!.time,
+        fiber,
+        message: ["two\nlines", { a: [1, null] }, "1n", "Map([[\"b\",2]])", "undefined"],
+        annotations: { city: "São Paulo", count: 3, secret: "<redacted>" },
+        spans: [["work", first!.spans[0]![1]]]
+      })
+      assert.isAtMost(first!.spans[0]![1], first!.time)
+      assert.deepStrictEqual([second!.level, second!.message], ["Fatal", ["trouble"]])
+      assert.match(second!.cause!, /^TypeError: no luck\n +at /)
+      assert.deepStrictEqual(third!.level, "Error")
+      assert.match(String(third!.message[0]), /^RangeError: too far\n +at /)
+      for (const entry of entries) {
+        const json: unknown = JSON.parse(JSON.stringify(entry))
+        assert.deepStrictEqual(Schema.decodeUnknownSync(LogEntry)(json), entry)
+      }
+    }))
+
+  it.effect("is not ended by what cannot be logged", () =>
+    Effect.gen(function*() {
+      const circle: Record<string, unknown> = {}
+      circle["self"] = circle
+      const trap = {
+        get value(): number {
+          throw new Error("not to be looked at")
+        }
+      }
+      const { entries, left } = begin(Effect.logInfo(circle, trap, NaN, Symbol("s"), () => 1))
+      assert.strictEqual(verdict(yield* left), "Done")
+      assert.lengthOf(entries[0]!.message, 5)
+      for (const shown of entries[0]!.message) assert.isString(shown)
+    }))
+
+  it.effect("says no more than the application logs", () =>
+    Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        yield* Effect.logDebug("debug")
+        yield* Effect.logInfo("info")
+        yield* Effect.logError("error")
+      })
+      const heard = (level?: LogLevel.LogLevel) => {
+        const { entries, left } = begin(program, [], level)
+        return Effect.as(left, entries)
+      }
+      assert.deepStrictEqual((yield* heard()).map((_) => _.level), ["Info", "Error"])
+      assert.deepStrictEqual((yield* heard("Debug")).map((_) => _.level), ["Debug", "Info", "Error"])
+      assert.deepStrictEqual((yield* heard("Error")).map((_) => _.level), ["Error"])
+      assert.deepStrictEqual(yield* heard("None"), [])
     }))
 
   it.effect("knows who it is, and hears signals and the postmaster's death", () =>

@@ -2,9 +2,12 @@
  * Callers, callees and the postmaster's end between them, on lines within this
  * process that are full, silent or hostile when the test says so.
  */
+import { SpawnerFiber } from "@effect-postmaster/core"
 import * as FramePort from "@effect-postmaster/core/FramePort"
 import { PostmasterDied } from "@effect-postmaster/core/HandleError"
 import { type Pid, slotRef } from "@effect-postmaster/core/Identity"
+import { Postmaster } from "@effect-postmaster/core/Postmaster"
+import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -26,6 +29,7 @@ import * as Callee from "../src/internal/callee.ts"
 import * as Caller from "../src/internal/caller.ts"
 import * as Connection from "../src/internal/connection.ts"
 import * as Wire from "../src/internal/wire.ts"
+import { Bereaved } from "./fixtures/bereaved.ts"
 
 /** How a text is written and read, which may take its time or fail. */
 class Script extends Context.Service<Script, {
@@ -111,7 +115,7 @@ const connected = Effect.fnUntraced(function*({ endOfIds, script = plain }: Opti
     onDrain: caller.drain,
     onFrame: (frame) => caller.receive(understood(frame) as Wire.FromCallee)
   })
-  const client = Effect.provideService(caller.client(Group, {}), Script, script)
+  const client = Effect.provideService(caller.client(Group, { accuses: true }), Script, script)
   return { caller, client, near, far, sent, rejected, diary, them, script }
 })
 
@@ -170,6 +174,25 @@ describe("whoever calls on a line that is full", () => {
       far.pause(false)
       assert.strictEqual(yield* Fiber.join(goes), 2)
       assert.deepStrictEqual(yield* Fiber.join(waits), [4, 6, 8])
+    }).pipe(Effect.scoped))
+
+  it.effect("waits for one who is behind, whatever the line says, and no longer than that lives", () =>
+    Effect.gen(function*() {
+      const { caller, client, sent } = yield* connected()
+      const { Double } = yield* client
+      caller.hold(true)
+      const goes = yield* fork(Double({ n: 1 }))
+      yield* quiet
+      caller.drain()
+      yield* quiet
+      assert.deepStrictEqual(sent, [])
+      caller.hold(false)
+      assert.strictEqual(yield* Fiber.join(goes), 2)
+      caller.hold(true)
+      const stays = yield* fork(Double({ n: 2 }))
+      yield* quiet
+      caller.end(new Gone({ why: "held" }))
+      assert.deepStrictEqual(yield* failureOf(stays), new Gone({ why: "held" }))
     }).pipe(Effect.scoped))
 
   it.effect("sends nothing if it is interrupted before", () =>
@@ -343,7 +366,7 @@ describe("what is too large", () => {
       const { client, sent } = yield* connected()
       const { Double, Swallow } = yield* client
       const exit = yield* Effect.exit(Swallow({ bytes: new Uint8Array(size) }))
-      assert.match(defectOf(exit), /a call of Swallow has 67108\d+ bytes, and 67108864 are allowed/)
+      assert.match(defectOf(exit), /a call of Swallow has 67108\d+ bytes, and 67108859 are allowed/)
       assert.deepStrictEqual(sent, [])
       assert.strictEqual(yield* Double({ n: 1 }), 2)
     }).pipe(Effect.scoped))
@@ -392,7 +415,7 @@ describe("an answer", () => {
     it.effect(`${title} is told to whoever judges it, and its call ends with the rest`, () =>
       Effect.gen(function*() {
         const { caller, rejected, sent } = alone({ judged: true })
-        const { Double, Hang } = yield* Effect.provideService(caller.client(Group, {}), Script, plain)
+        const { Double, Hang } = yield* Effect.provideService(caller.client(Group, { accuses: true }), Script, plain)
         const other = yield* fork(Hang({ name: "other" }))
         const call = yield* fork(Double({ n: 1 }))
         for (const answer of answers(sent.at(-1)!.id)) caller.receive(answer)
@@ -405,16 +428,21 @@ describe("an answer", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.effect("that does not decode is its call's defect where nobody judges it", () =>
-    Effect.gen(function*() {
-      const { caller, sent } = alone({ judged: false })
-      const { Double, Hang } = yield* Effect.provideService(caller.client(Group, {}), Script, plain)
-      const other = yield* fork(Hang({ name: "other" }))
-      const call = yield* fork(Double({ n: 1 }))
-      caller.receive({ _tag: "Exit", id: sent.at(-1)!.id, exit: Uint8Array.of(250) })
-      assert.match(defectOf(yield* Fiber.await(call)), /does not decode/)
-      assert.isUndefined(other.pollUnsafe())
-    }).pipe(Effect.scoped))
+  for (
+    const [why, judged, accuses] of [["nobody judges it", false, true], ["it is nobody's fault", true, false]] as const
+  ) {
+    it.effect(`that does not decode is its call's defect where ${why}`, () =>
+      Effect.gen(function*() {
+        const { caller, rejected, sent } = alone({ judged })
+        const { Double, Hang } = yield* Effect.provideService(caller.client(Group, { accuses }), Script, plain)
+        const other = yield* fork(Hang({ name: "other" }))
+        const call = yield* fork(Double({ n: 1 }))
+        caller.receive({ _tag: "Exit", id: sent.at(-1)!.id, exit: Uint8Array.of(250) })
+        assert.match(defectOf(yield* Fiber.await(call)), /does not decode/)
+        assert.isUndefined(other.pollUnsafe())
+        assert.deepStrictEqual(rejected, [])
+      }).pipe(Effect.scoped))
+  }
 })
 
 // -----------------------------------------------------------------------------
@@ -450,7 +478,7 @@ const life = (slot: number, enter: Connection.Door["enter"] = () => ({
       reject: (detail) => void rejected.push(detail)
     },
     { ref: slotRef(slot, 1), pid: slot as Pid },
-    { enter, isBrief: (tag) => tag === "Brief" }
+    { enter, patience: (tag) => tag === "Brief" ? undefined : tag === "Rare" ? 2 : 1_000_000 }
   )
   far.listen({ onDrain: () => {}, onFrame: (frame) => void heard.push(understood(frame)) })
   return {
@@ -547,6 +575,12 @@ describe("a connection", () => {
     ["the way of nobody", [relay(0, request(1))], /^sent a call by way 0, which there is not$/],
     ["an answer by a way", [relay(1, exit(1))], /^sent an answer by way of another worker's call$/],
     [
+      "more calls of a kind than may be open",
+      [request(1, "Rare"), request(2, "Rare"), request(3), request(4, "Rare")],
+      /^sent more than 2 calls of Rare and waits for the answers of all$/
+    ],
+    ["what only a postmaster says", [{ _tag: "Hold", id: 1 }], /^sent what only a postmaster says$/],
+    [
       "more calls than may be open",
       Array.from({ length: 65_537 }, (_, id) => request(id)),
       /^sent more than 65536 calls and waits for the answers of all$/
@@ -618,23 +652,70 @@ describe("a connection", () => {
     assert.strictEqual(other.heard.length, 4)
   })
 
-  it("holds whoever calls one that is behind until that goes on or ends", () => {
-    const [one, other] = [life(1), life(2)]
+  const ways = (heard: ReadonlyArray<Wire.Message>) => tags(heard).filter((tag) => tag !== "Relay")
+
+  it("tells whoever calls one that is behind to wait until that goes on, and lets it say everything else", () => {
+    const { enter, received } = slowDoor()
+    const [one, other] = [life(1, enter), life(2)]
     const way = one.connection.relay(other.connection)
     other.stopReading()
     one.say(relay(way, request(1)))
-    assert.strictEqual(one.isPaused(), true)
     one.say(relay(way, request(2)))
-    assert.strictEqual(other.heard.length, 1)
-    other.readOn()
+    assert.deepStrictEqual(ways(one.heard), ["Hold"])
     assert.strictEqual(one.isPaused(), false)
-    assert.strictEqual(other.heard.length, 2)
+    one.say(request(1))
+    assert.strictEqual(received.length, 1)
+    other.readOn()
+    assert.deepStrictEqual(ways(one.heard), ["Hold", "GoOn"])
     other.stopReading()
     one.say(relay(way, request(3)))
-    one.say(relay(way, request(4)))
     other.connection.end(over)
-    assert.strictEqual(one.isPaused(), false)
-    assert.strictEqual(other.heard.length, 3)
+    assert.deepStrictEqual(ways(one.heard), ["Hold", "GoOn", "Hold", "GoOn"])
     assert.deepStrictEqual(one.rejected, [])
   })
+
+  it("hears nothing more from whoever does not wait when it is told to, until the other one goes on or ends", () => {
+    const [one, other, third] = [life(1), life(2), life(3)]
+    const way = one.connection.relay(other.connection)
+    one.connection.relay(third.connection)
+    let id = 0
+    for (const goOn of [other.readOn, () => other.connection.end(over)]) {
+      other.stopReading()
+      for (let n = 0; n < 5_000; n++) one.say(relay(way, request(++id)))
+      assert.strictEqual(one.isPaused(), true)
+      assert.isBelow(other.heard.length, id)
+      assert.strictEqual(third.isPaused(), false)
+      goOn()
+      assert.strictEqual(one.isPaused(), false)
+    }
+    assert.deepStrictEqual(one.rejected, [])
+  })
+})
+
+// -----------------------------------------------------------------------------
+// a worker's end
+// -----------------------------------------------------------------------------
+
+describe("a worker that calls others", () => {
+  const lead = Effect.flatMap(
+    Postmaster,
+    (postmaster) => Effect.flatMap(postmaster.register(Bereaved), ({ client }) => client)
+  )
+  const home = Postmaster.layer().pipe(
+    Layer.provide([SpawnerFiber.layer, PostmasterConfig.layer({ shutdownOnRelease: "Immediate" })])
+  )
+
+  it.live("hears of the end of one through every client, though all have asked the way at once", () =>
+    Effect.gen(function*() {
+      const { Bereave } = yield* lead
+      const ends = yield* Bereave({ clients: 5 })
+      assert.strictEqual(ends.length, 5)
+      for (const end of ends) assert.include(end, "mortal")
+    }).pipe(Effect.scoped, Effect.provide(home)))
+
+  it.live("keeps one watch on another one, however often it looks for it", () =>
+    Effect.gen(function*() {
+      const { Find } = yield* lead
+      assert.strictEqual(yield* Find({ times: 70_000 }), 70_000)
+    }).pipe(Effect.scoped, Effect.provide(home)), 60_000)
 })

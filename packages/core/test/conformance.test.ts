@@ -849,7 +849,7 @@ describe("shutdown", () => {
     Effect.gen(function*() {
       const postmaster = yield* Loop.make(() => Effect.void, {
         enter: () => ({ id: 0, receive: () => {}, drain: () => {}, disconnect: () => {} }),
-        isBrief: () => true
+        patience: () => undefined
       })
       yield* postmaster.open
       const { ref } = yield* postmaster.register(define("service", { restart: every(0) }), "Application")
@@ -955,6 +955,7 @@ describe("handles", () => {
       handle: Watch.toHandle(watch, undefined, {
         id: "here",
         terminate: () => Effect.void,
+        resume: () => Effect.void,
         connect: () => Effect.never
       })
     }

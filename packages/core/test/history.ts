@@ -6,8 +6,10 @@
 import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
 import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
+import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
+import { pipe } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import { isDeepStrictEqual } from "node:util"
 import * as Machine from "../src/internal/machine.ts"
@@ -86,6 +88,28 @@ const pool: ReadonlyArray<Registration> = [
   define("ownedService", { ...after(1_000), ownership: "registrant" }),
   define("ownedPhoenix", { ...after(0, "Restart"), ownership: "registrant", startTime: "ConsistentState" }),
   attached("ownedAttached", { ...after(2_000), ownership: "registrant", resources: ["mail"] }),
+  define("grower", {
+    restart: pipe(
+      Restart.exponential(300, { factor: 1.7, max: 2_000, jitter: 0.5 }),
+      Restart.resetAfter(800),
+      Restart.giveUp({ failures: 4, within: 5_000 })
+    )
+  }),
+  define("lister", {
+    restart: Restart.giveUp(Restart.delays([0, 700, 100], { onSuccess: "Restart" }), {
+      failures: 3,
+      within: 1_000,
+      outcome: "Unregister"
+    })
+  }),
+  define("hopeless", { restart: Restart.giveUp(Restart.after(0), { failures: 1, within: 1 }) }),
+  attached("attachedParker", {
+    restart: Restart.giveUp(Restart.exponential(50, { max: 400 }), { failures: 2, within: 20_000 })
+  }),
+  attached("attachedQuitter", {
+    restart: Restart.giveUp(Restart.after(10), { failures: 2, within: 60_000, outcome: "Unregister" })
+  }),
+  define("wrongLimit", { restart: Restart.giveUp(Restart.after(0), { failures: 0, within: 1 }) }),
   define("wrongName", { type: "" }),
   define("wrongFlags", { flags: ["DatabaseConnection"] }),
   define("wrongInterval", after(-1)),
@@ -137,6 +161,12 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
     // Mostly of late, stale ones among them.
     const handles = who < 0.1 ? naive.everyone : naive.everyone.slice(-2 * story.settings.maxWorkers)
     return handles.length === 0 ? { _tag: "Woke" } : { _tag: "TerminateRequested", ref: pick(handles, who * 7 % 1).ref }
+  }
+  if (what >= 40 && what < 44) {
+    const parked = naive.seated.filter(({ state }) => state === "Parked")
+    const anyone = naive.everyone.slice(-2 * story.settings.maxWorkers)
+    const those = parked.length > 0 && who < 0.7 ? parked : anyone
+    return those.length === 0 ? { _tag: "Woke" } : { _tag: "ResumeRequested", ref: pick(those, who * 7 % 1).ref }
   }
   if (what < 27) return { _tag: "TerminateUsersRequested", resource: pick(["mail", "news", "none"], who) }
   if (what < 28) return { _tag: "ReloadRequested" }

@@ -144,6 +144,10 @@ export class Harness {
     return this.hear({ _tag: "TerminateRequested", ref: this.ref(name) })
   }
 
+  resume(name: string): this {
+    return this.hear({ _tag: "ResumeRequested", ref: this.ref(name) })
+  }
+
   shutdown(mode: "Smart" | "Fast" | "Immediate"): this {
     return this.hear({ _tag: "ShutdownRequested", mode })
   }

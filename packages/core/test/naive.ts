@@ -10,8 +10,10 @@ import { slotRef } from "@effect-postmaster/core/Identity"
 import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
 import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import { sanityCheck } from "@effect-postmaster/core/Registration"
+import type { Restart } from "@effect-postmaster/core/Restart"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import type { Input, Settings } from "../src/internal/machine.ts"
+import * as Restarts from "../src/internal/restarts.ts"
 
 type Signal = "SIGTERM" | "SIGQUIT" | "SIGKILL" | "SIGHUP"
 type Target = "Process" | "Group"
@@ -22,14 +24,20 @@ export interface Worker {
   readonly dynamic: boolean
   /** With whose end it ends: that of one worker, in one of its lives. */
   readonly owner: LifeRef | undefined
-  state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Down" | "Gone"
+  state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Parked" | "Down" | "Gone"
   pid: Pid | undefined
   /** Under which it has lived so far. */
   readonly pids: Array<Pid>
   /** When it may start again, while it rests. */
   restUntil: number
+  /** Since it was registered, or resumed. */
   everLived: boolean
+  bornAt: number
   failedBirths: number
+  /** Every failure of its own since it was registered, or resumed. */
+  failedAt: Array<number>
+  /** How many of them are in a row. */
+  failures: number
   terminated: boolean
   ready: boolean
   /** It has joined the shared state and has not left it. */
@@ -82,6 +90,23 @@ const pause = (attempt: number): number => {
   let millis = attempt === 0 ? 0 : 100
   for (let doubled = 1; doubled < attempt; doubled++) millis = Math.min(10_000, millis * 2)
   return millis
+}
+
+/** One factor after the other, for as many failures as there were beyond the list. */
+const restAfter = (restart: Extract<Restart, { readonly _tag: "After" }>, failures: number, luck: number): number => {
+  const { delayMillis, growth, thenMillis } = restart
+  const listed = [delayMillis, ...thenMillis ?? []]
+  let rest = listed[Math.min(failures, listed.length) - 1]!
+  if (growth === undefined) return rest
+  for (let more = listed.length; more < failures; more++) rest = Math.min(growth.maxMillis, rest * growth.factor)
+  return Math.round(rest * (1 - growth.jitter * luck))
+}
+
+/** How long a life lasts that makes good what was before. */
+const healthy = (restart: Restart): number => {
+  if (restart._tag === "Never") return Number.POSITIVE_INFINITY
+  const { delayMillis, growth, healthyMillis, thenMillis } = restart
+  return healthyMillis ?? Math.max(60_000, delayMillis, ...thenMillis ?? [], growth?.maxMillis ?? 0)
 }
 
 export const nothing = (): Outcome => ({
@@ -145,6 +170,7 @@ export class Naive {
 
   statusOf(worker: Worker): WorkerStatus {
     if (worker.state === "Alive") return { _tag: worker.ready ? "Ready" : "Started", pid: worker.pid! }
+    if (worker.state === "Parked") return { _tag: "Stopped", lastExit: worker.lastExit!, parked: true }
     if (worker.state !== "Gone" && !worker.everLived) return { _tag: "NotYetStarted" }
     // A birth that fails between two lives is no news to whoever holds the worker.
     const lastExit = worker.state === "Gone" ? worker.lastExit : worker.lastDeath
@@ -223,6 +249,7 @@ export class Naive {
     const worker = this.seated.find((one) => isSame(one.ref, input.ref))
     if (worker === undefined) return
     if (input._tag === "TerminateRequested") return this.terminate(worker)
+    if (input._tag === "ResumeRequested") return this.resume(worker)
     if (worker.state === "Unborn") {
       if (input._tag === "ChildStarted") this.started(worker, input.pid)
       if (input._tag === "ChildNotStarted") {
@@ -267,7 +294,10 @@ export class Naive {
       pids: [],
       restUntil: 0,
       everLived: false,
+      bornAt: 0,
       failedBirths: 0,
+      failedAt: [],
+      failures: 0,
       terminated: false,
       ready: false,
       joined: false,
@@ -286,6 +316,16 @@ export class Naive {
     else worker.state = "Gone"
   }
 
+  /** As if it had just been registered. */
+  private resume(worker: Worker): void {
+    if (worker.state !== "Parked" && worker.state !== "Resting") return
+    worker.state = "Waiting"
+    worker.everLived = false
+    worker.failedBirths = 0
+    worker.failedAt = []
+    worker.failures = 0
+  }
+
   private started(worker: Worker, pid: Pid): void {
     const { asked } = worker
     this.noSpareFor(100)
@@ -293,6 +333,7 @@ export class Naive {
     worker.pid = pid
     worker.pids.push(pid)
     worker.everLived = true
+    worker.bornAt = this.now
     worker.failedBirths = 0
     worker.asked = undefined
     worker.killAt = undefined
@@ -316,9 +357,14 @@ export class Naive {
   }
 
   private decease(worker: Worker, status: ExitStatus, crashed: boolean): void {
+    const { restart } = worker.registration
+    const done = !crashed && status._tag === "Exited" && status.code === 0
+    if (done || this.now - worker.bornAt >= healthy(restart)) worker.failures = 0
     if (crashed) {
-      this.childless(worker, worker.terminated || this.stopping ? "Gone" : "Down")
-    } else if (status._tag === "Exited" && status.code === 0) {
+      if (worker.terminated || this.stopping) return this.childless(worker, "Gone")
+      // Whoever is told to leave in a recovery has not failed.
+      if (restart._tag === "Never" || this.recovering || !this.givenUp(worker)) this.childless(worker, "Down")
+    } else if (done) {
       const again = worker.registration.restart.onSuccess === "Restart" && !worker.terminated && !this.stopping
       this.childless(worker, again ? "Waiting" : "Gone")
     } else this.failed(worker, 0)
@@ -328,12 +374,26 @@ export class Naive {
     const { restart } = worker.registration
     if (worker.terminated || this.stopping || restart._tag === "Never") return this.childless(worker, "Gone")
     if (this.recovering && isAttached(worker)) return this.childless(worker, "Down")
-    const rest = Math.max(atLeast, restart.delayMillis)
+    if (this.givenUp(worker)) return
+    const life = worker.pids.length + worker.failedBirths
+    const rest = Math.max(atLeast, restAfter(restart, worker.failures, Restarts.luck(worker.ref, life)))
     worker.restUntil = this.now + rest
     this.childless(worker, rest === 0 ? "Waiting" : "Resting")
   }
 
-  private childless(worker: Worker, state: "Waiting" | "Resting" | "Down" | "Gone"): void {
+  /** One more failure; whether it was one too many. */
+  private givenUp(worker: Worker): boolean {
+    const { restart } = worker.registration
+    worker.failedAt.push(this.now)
+    worker.failures++
+    if (restart._tag === "Never" || restart.giveUp === undefined) return false
+    const { failures, outcome, withinMillis } = restart.giveUp
+    if (worker.failedAt.filter((at) => this.now - at <= withinMillis).length < failures) return false
+    this.childless(worker, outcome === "Park" ? "Parked" : "Gone")
+    return true
+  }
+
+  private childless(worker: Worker, state: "Waiting" | "Resting" | "Parked" | "Down" | "Gone"): void {
     worker.state = state
     worker.pid = undefined
     worker.ready = false
@@ -427,7 +487,7 @@ export class Naive {
     this.anewAt = undefined
     this.lastAnewAt = this.now
     this.run++
-    for (const worker of this.seated.filter(isAttached)) {
+    for (const worker of this.seated.filter((one) => isAttached(one) && one.state !== "Parked")) {
       worker.state = worker.registration.restart._tag === "Never" ? "Gone" : "Waiting"
     }
     this.phase = "Startup"

@@ -89,6 +89,13 @@ export class Onlooker {
       case "SignalSent":
         row.state = "Stopping"
         return
+      case "Parked":
+        row.state = "Parked"
+        return
+      case "Resumed":
+        row.state = "Waiting"
+        delete row.nextStartAt
+        return
       case "NotStarted":
       case "Exited":
         if (event._tag === "NotStarted") this.launchOver(now)
@@ -151,7 +158,7 @@ export class Onlooker {
     if (phase === "Startup" && this.phase === "Waiting") {
       this.reinitializeAt = undefined
       for (const row of this.rows.values()) {
-        if (!row.attached) continue
+        if (!row.attached || row.state === "Parked") continue
         row.state = "Waiting"
         delete row.nextStartAt
       }

@@ -13,6 +13,7 @@ const setup = () => {
   const handle = Watch.toHandle(watch, undefined, {
     id: "here",
     terminate: () => Effect.void,
+    resume: () => Effect.void,
     connect: () => Effect.never
   })
   const hears = (status: WorkerStatus.WorkerStatus, gone = false) => {

@@ -28,6 +28,7 @@ const FromCallee = Schema.Union([
 const Message: Schema.Codec<Wire.Message, unknown> = Schema.Union([
   FromCaller,
   FromCallee,
+  Schema.Struct({ _tag: Schema.Literals(["Hold", "GoOn"]), id: Id }),
   Schema.TaggedStruct("Relay", { id: Id, message: Schema.Union([FromCaller, FromCallee]) })
 ])
 
@@ -61,7 +62,7 @@ describe("a frame", () => {
 
   it.effect.prop(
     "of any bytes is refused, or says what can be said again",
-    [Schema.Literals([0, 1, 2, 3, 4, 5, 6, 255]), Schema.Uint8Array],
+    [Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7, 8, 255]), Schema.Uint8Array],
     ([kind, rest]) =>
       Effect.sync(() => {
         for (const frame of [rest, Uint8Array.of(kind, ...rest), Uint8Array.of(5, 1, 0, 0, 0, kind, ...rest)]) {

@@ -107,10 +107,16 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
  *
  * - Each worker is a session and process group of its own. When the worker ends,
  *   however it ends, the rest of its group is killed.
- * - Each line a worker writes becomes one log entry, at `Info` from standard
- *   output and at `Warn` from standard error, annotated with `worker`, `slot`,
- *   `generation` and `pid`. A worker that writes faster than lines are logged
- *   has to wait.
+ * - What a worker logs goes to the application's loggers as it was logged: with
+ *   its level, message, cause, annotations, spans, fiber and time, annotated with
+ *   `worker`, `slot`, `generation` and `pid`. What the application does not log,
+ *   by its `MinimumLogLevel` at the launch, does not leave the worker.
+ * - Each other line it writes becomes one entry, at `Info` from standard output
+ *   and at `Warn` from standard error. Its log and its standard output keep their
+ *   order; standard error comes on its own.
+ * - A worker that writes faster than is logged has to wait, in the middle of
+ *   `write`. Nothing is dropped, and the application does not grow. Lines at
+ *   which a logger throws are counted, and the count is logged.
  * - When the application dies, its workers see their channel end and follow, and
  *   the launcher ends those that cannot look.
  *
@@ -179,8 +185,8 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
  *
  * **Details**
  *
- * The same contract as for processes: the same exits, spares, output as lines of
- * the log. A pid is the thread's number. SIGKILL is `Worker.terminate`, which
+ * The same contract as for processes: the same exits, spares, log and output,
+ * which make a thread wait too if it is ahead by more than 256 KiB. A pid is the thread's number. SIGKILL is `Worker.terminate`, which
  * ends a thread that spins. What ran out of memory is `Lost`, and says so.
  *
  * **Gotchas**
@@ -197,7 +203,6 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
  *   (`execSync`, say) is reported as `Lost` five seconds after its SIGKILL, and
  *   lives on until the call returns.
  * - `process.chdir`, `process.title` and `process.umask` are not its to change.
- * - Output written just before `process.exit` may be cut.
  *
  * @see {@link layerThreadWith} for other flags, environment or bounds on memory
  * @category layers

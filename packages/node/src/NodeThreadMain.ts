@@ -7,7 +7,7 @@
  *
  * Everything comes on one message port, signals too: the operating system's are
  * the application's own. The port keeps an idle worker alive, and nothing of it
- * outlives the application. The data line is another port.
+ * outlives the application. The data line is another port, and the output a third.
  *
  * @since 0.1.0
  */
@@ -15,8 +15,10 @@ import { workerData } from "node:worker_threads"
 import { makeFarSide } from "./internal/farSide.ts"
 import type { ThreadData } from "./internal/forkThread.ts"
 import { openThreadLine } from "./internal/threadLine.ts"
+import { writeThrough } from "./internal/threadOutput.ts"
 
-const { channel, line } = workerData as ThreadData
+const { channel, line, output } = workerData as ThreadData
+writeThrough(output)
 
 const { crash, hear, listen } = makeFarSide({
   send: (frame) => channel.postMessage(frame),

@@ -356,13 +356,14 @@ describe("output", () => {
         life.log.map(({ level, text }) => `${level} ${text}`),
         [
           "Info plain é",
-          "Info two\\nlines city=\"São Paulo\" count=3",
-          "Warn trouble",
+          "Info two\nlines",
+          "Error trouble",
           "Info no line break"
         ]
       )
-      for (const { annotations } of life.log) {
-        assert.deepStrictEqual(annotations, { worker: "speaker", slot: 3, generation: 7, pid: life.pid })
+      for (const { annotations, text } of life.log) {
+        const own = text === "two\nlines" ? { city: "São Paulo", count: 3 } : {}
+        assert.deepStrictEqual(annotations, { worker: "speaker", slot: 3, generation: 7, pid: life.pid, ...own })
       }
     }), patience)
 })

@@ -263,6 +263,18 @@ describe.each(spawners)("a worker called as a $name", ({ layer, processes }) => 
   )
 
   test(
+    "answers no call with the end of what it needs",
+    Effect.gen(function*() {
+      const worker = yield* (yield* Postmaster).register(Mortal)
+      const client = yield* worker.client
+      const borrowed = yield* Effect.forkScoped(client.Borrow())
+      yield* client.Add({ a: 1, b: 1 })
+      yield* worker.terminate
+      assert.instanceOf(yield* Effect.flip(Fiber.join(borrowed)), WorkerStopped)
+    })
+  )
+
+  test(
     "is told to stop in the middle of its calls",
     Effect.gen(function*() {
       const worker = yield* (yield* Postmaster).register(Callable)

@@ -197,16 +197,30 @@ describe("lines", () => {
       assert.strictEqual(tap.taken(), 2048)
     }))
 
-  it.live("of which one cannot be logged cost nothing else", () =>
+  it.live("of which some cannot be logged cost nothing else, and are counted", () =>
     Effect.gen(function*() {
       const stream = new PassThrough()
-      stream.end("one\ntwo\nthree\n")
+      stream.end("one\nbad\nbad\ntwo\nthree\nbad\n")
       const logged: Array<string> = []
       yield* relayLines(
         makeTap(stream),
-        (line) => line === "two" ? Effect.die("a bad logger") : Effect.sync(() => logged.push(line))
+        (line) => line === "bad" ? Effect.die("a bad logger") : Effect.sync(() => void logged.push(line)),
+        (lines) => Effect.sync(() => void logged.push(`lost ${lines}`))
       )
-      assert.deepStrictEqual(logged, ["one", "three"])
+      assert.deepStrictEqual(logged, ["one", "two", "lost 2", "three", "lost 1"])
+    }))
+
+  it.live("that were lost are counted on while that cannot be told either", () =>
+    Effect.gen(function*() {
+      const stream = new PassThrough()
+      stream.end("bad\none\nbad\ntwo\n")
+      const told: Array<number> = []
+      yield* relayLines(
+        makeTap(stream),
+        (line) => line === "bad" ? Effect.die("a bad logger") : Effect.void,
+        (lines) => lines === 1 ? Effect.die("still bad") : Effect.sync(() => void told.push(lines))
+      )
+      assert.deepStrictEqual(told, [2])
     }))
 })
 

@@ -3,7 +3,7 @@
  * spawner. The numbers are those of `docs/CONFORMANCE.md`.
  */
 import { SpawnerFiber } from "@effect-postmaster/core"
-import { PostmasterDied, WorkerStopped } from "@effect-postmaster/core/HandleError"
+import { ForeignAddress, WorkerStopped } from "@effect-postmaster/core/HandleError"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import { RegistrationError } from "@effect-postmaster/core/RegistrationError"
@@ -21,16 +21,18 @@ import { Callable } from "./fixtures/callable.ts"
 import { Free, Leader, Owned } from "./fixtures/leaders.ts"
 import { birth, fromSpares, workers } from "./support.ts"
 
-const spawners: ReadonlyArray<{ readonly name: string; readonly layer: Layer.Layer<Spawner> }> = [
+const spawners: ReadonlyArray<
+  { readonly name: string; readonly layer: Layer.Layer<Spawner>; readonly processes: boolean }
+> = [
   ...(birth === "cold"
     ? [
-      { name: "fiber", layer: SpawnerFiber.layer },
-      { name: "thread", layer: NodeSpawner.layerThread }
+      { name: "fiber", layer: SpawnerFiber.layer, processes: false },
+      { name: "thread", layer: NodeSpawner.layerThread, processes: false }
     ]
     : birth === "spare"
-    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread) }]
+    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), processes: false }]
     : []),
-  { name: "process", layer: workers() }
+  { name: "process", layer: workers(), processes: true }
 ]
 
 const patience = 60_000
@@ -45,7 +47,7 @@ const lead = Effect.gen(function*() {
   return { leader, client: yield* leader.client }
 })
 
-describe.each(spawners)("a worker that registers workers, as a $name", ({ layer }) => {
+describe.each(spawners)("a worker that registers workers, as a $name", ({ layer, processes }) => {
   const test = (name: string, body: Effect.Effect<void, unknown, Postmaster | Scope.Scope>) =>
     it.live(name, () => Effect.provide(body, postmaster(layer)).pipe(Effect.scoped), patience)
 
@@ -120,7 +122,7 @@ describe.each(spawners)("a worker that registers workers, as a $name", ({ layer 
       const stale = yield* service.resolve(address, Free)
       assert.strictEqual((yield* stale.status)._tag, "Stopped")
       assert.instanceOf(yield* Effect.flip(stale.client), WorkerStopped)
-      assert.instanceOf(yield* Effect.flip(service.resolve({ ...address, postmaster: "elsewhere" })), PostmasterDied)
+      assert.instanceOf(yield* Effect.flip(service.resolve({ ...address, postmaster: "elsewhere" })), ForeignAddress)
     })
   )
 
@@ -135,6 +137,39 @@ describe.each(spawners)("a worker that registers workers, as a $name", ({ layer 
       assert.strictEqual(yield* client.Add({ address, a: 1, b: 2 }), 3)
     })
   )
+
+  test(
+    "has as many views of its postmaster as it likes",
+    Effect.gen(function*() {
+      const { client } = yield* lead
+      assert.strictEqual(yield* client.Again({ times: 5 }), 5)
+      assert.deepStrictEqual(yield* client.Names(), ["leader"])
+    })
+  )
+
+  if (processes) {
+    test(
+      "waits for a worker that is stopped, and nobody else does",
+      Effect.gen(function*() {
+        const service = yield* Postmaster
+        const { client } = yield* lead
+        const address = yield* client.Register({ kind: "callable" })
+        const pid = yield* (yield* service.resolve(address)).waitForReady
+        const other = yield* client.Register({ kind: "callable" })
+        assert.strictEqual(yield* client.Add({ address: other, a: 1, b: 1 }), 2)
+        process.kill(pid, "SIGSTOP")
+        const echoes = yield* Effect.forEach(
+          Array.from({ length: 40 }),
+          () => Effect.forkScoped(client.Echo({ address, bytes: new Uint8Array(100_000) }))
+        )
+        assert.deepStrictEqual((yield* client.Names()).length, 3)
+        assert.strictEqual(yield* client.Add({ address: other, a: 2, b: 2 }), 4)
+        assert.isTrue(echoes.some((echo) => echo.pollUnsafe() === undefined))
+        process.kill(pid, "SIGCONT")
+        for (const echo of echoes) assert.strictEqual((yield* Fiber.join(echo)).length, 100_000)
+      })
+    )
+  }
 
   for (const how of ["fail", "die"] as const) {
     test(

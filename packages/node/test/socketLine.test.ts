@@ -137,26 +137,30 @@ describe("a line on a socket", () => {
       yield* until("the frame", () => there.heard.length === 1)
     }), patience)
 
-  it.live("answers what came at once in a few writes, the first before the last is heard", () =>
-    Effect.gen(function*() {
-      const [here, there, socket] = yield* lineAndSocket
-      const written = spy(socket)
-      let echoed = 0
-      let early = 0
-      here.port.listen({
-        onFrame: (frame) => {
-          early = written.length
-          here.port.send(frame)
-          echoed++
-        },
-        onDrain: () => {}
-      })
-      there.write(encode(...Array.from({ length: 64 }, (_, at) => frameOf(100, at))))
-      yield* until("the answers", () => echoed === 64)
-      yield* turn
-      assert.deepStrictEqual(written.map((bytes) => bytes.length), Array(4).fill(16 * (100 + headerBytes)))
-      assert.strictEqual(early, 3)
-    }), patience)
+  it.live(
+    "answers what came at once in a few writes, the first before the last is heard",
+    () =>
+      Effect.gen(function*() {
+        const [here, there, socket] = yield* lineAndSocket
+        const written = spy(socket)
+        let echoed = 0
+        let early = 0
+        here.port.listen({
+          onFrame: (frame) => {
+            early = written.length
+            here.port.send(frame)
+            echoed++
+          },
+          onDrain: () => {}
+        })
+        there.write(encode(...Array.from({ length: 64 }, (_, at) => frameOf(100, at))))
+        yield* until("the answers", () => echoed === 64)
+        yield* turn
+        assert.deepStrictEqual(written.map((bytes) => bytes.length), Array(4).fill(16 * (100 + headerBytes)))
+        assert.strictEqual(early, 3)
+      }),
+    patience
+  )
 
   it.live("copies no large frame", () =>
     Effect.gen(function*() {

@@ -2,6 +2,7 @@
  * The called side of a line: a server for all who call over lines of this
  * process. A worker has one such line, a postmaster one to each worker.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Rpc from "effect/rpc/Rpc"
@@ -9,7 +10,6 @@ import type * as RpcGroup from "effect/rpc/RpcGroup"
 import type { FromClientEncoded, FromServerEncoded } from "effect/rpc/RpcMessage"
 import * as RpcServer from "effect/rpc/RpcServer"
 import type * as Scope from "effect/Scope"
-import { maxFrameBytes } from "../FramePort.ts"
 import { codecFor } from "./rpcCodec.ts"
 import * as Wire from "./wire.ts"
 
@@ -41,7 +41,7 @@ interface Line {
  */
 export const make = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>,
-  options?: { readonly concurrency?: number | "unbounded" | undefined }
+  options?: { readonly concurrency?: number | "unbounded" | undefined; readonly disableTracing?: boolean | undefined }
 ): Effect.fn.Return<
   Callee,
   never,
@@ -51,17 +51,21 @@ export const make = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
   const disconnects = yield* Queue.unbounded<number>()
   let lastClient = 0
   let hear: (client: number, message: FromClientEncoded) => void = () => {}
+  const hears = Deferred.makeUnsafe<void>()
 
   const put = (line: Line, frame: Uint8Array): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (frame.length > maxFrameBytes) {
+      if (frame.length > Wire.maxMessageBytes) {
         return Effect.die(
-          new Error(`an answer has ${frame.length} bytes, and ${maxFrameBytes} are allowed; use a stream`)
+          new Error(
+            `an answer has ${frame.length} bytes, and ${Wire.maxMessageBytes} are allowed; ` +
+              "what a stream produces at once is one answer (Stream.rechunk)"
+          )
         )
       }
-      // Sent all the same: it is whoever has sent that waits, before it goes on.
+      if (line.full) return Effect.andThen(untilDrained(line), put(line, frame))
       line.full = !line.send(frame)
-      return line.full ? untilDrained(line) : Effect.void
+      return Effect.void
     })
 
   const send = (client: number, message: FromServerEncoded): Effect.Effect<void> => {
@@ -83,7 +87,7 @@ export const make = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
       Effect.flatMap(Effect.context<never>(), (context) => {
         const fork = Effect.runForkWith(context)
         hear = (client, message) => void fork(f(client, message))
-        return Effect.never
+        return Effect.andThen(Deferred.succeed(hears, undefined), Effect.never)
       }),
     disconnects,
     send,
@@ -114,6 +118,8 @@ export const make = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
     })
   )
 
+  // Whatever came before would be heard by nobody.
+  yield* Deferred.await(hears)
   return {
     connect: (to) => {
       const client = lastClient++

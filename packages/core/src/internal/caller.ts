@@ -17,7 +17,6 @@ import { type FromClient, type FromServer, RequestId } from "effect/rpc/RpcMessa
 import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { maxFrameBytes } from "../FramePort.ts"
 import { codecFor } from "./rpcCodec.ts"
 import * as Wire from "./wire.ts"
 
@@ -32,12 +31,22 @@ export interface Pending<E> {
   unacked?: boolean
 }
 
+export interface ClientOptions {
+  /**
+   * Whether an answer that does not decode is the fault of whoever answers: the
+   * definitions of both sides are known to be the same.
+   */
+  readonly accuses?: boolean
+  readonly spanAttributes?: Readonly<Record<string, unknown>>
+  readonly disableTracing?: boolean
+}
+
 /** The calling side of a line on which calls can fail with `E` beside their own errors. */
 export interface Caller<E> {
   /** Closing the scope interrupts the calls that were made with it, and no others. */
   readonly client: <Rpcs extends Rpc.Any>(
     group: RpcGroup.RpcGroup<Rpcs>,
-    spanAttributes: Readonly<Record<string, unknown>>
+    options: ClientOptions
   ) => Effect.Effect<RpcClient.RpcClient<Rpcs, E>, never, Scope.Scope | Rpc.MiddlewareClient<Rpcs>>
   /** A number for a call that somebody else makes. */
   readonly begin: (pending: Pending<E>) => number
@@ -50,6 +59,8 @@ export interface Caller<E> {
   readonly receive: (message: Wire.FromCallee) => void
   /** The line takes more again. */
   readonly drain: () => void
+  /** Whoever is called is behind, or takes more again, whatever the line says. */
+  readonly hold: (holds: boolean) => void
   /** The other side has ended: fails whatever is pending, and whatever will be called. Once; later ends change nothing. */
   readonly end: (error: E) => void
 }
@@ -72,6 +83,7 @@ type Encoding = Effect.Effect<Uint8Array, Schema.SchemaError>
 interface Call {
   readonly id: number
   readonly owner: object
+  readonly accuses: boolean
   readonly rpc: Rpc.AnyWithProps
   readonly schemas: Schemas
   readonly discard: boolean
@@ -114,9 +126,13 @@ export interface Options {
 
 export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Caller<E> => {
   const calls = new Map<number, Pending<E>>()
+  /** Callers whose turn has not come. */
   const waiting = new Set<() => void>()
+  const listeners = new Set<() => void>()
   let lastId = 0
+  /** The line is full; whoever is called is behind. */
   let full = false
+  let held = false
   let ended: { readonly error: E } | undefined
 
   const nextId = (): number => {
@@ -144,35 +160,45 @@ export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Ca
   }
 
   const whenDrained = (listener: () => void): void => {
-    const wake = (): void => {
-      waiting.delete(wake)
-      listener()
-    }
-    waiting.add(wake)
+    listeners.add(listener)
   }
 
   /** Whoever calls waits for a line that is full; what ends or goes on with a call is small, and never waits. */
-  const untilDrained: Effect.Effect<void> = Effect.suspend(() =>
-    full
-      ? Effect.andThen(
-        Effect.callback<void>((resume) => {
-          // It may have been drained on the way here.
-          if (!full) return resume(Effect.void)
-          const wake = (): void => {
-            waiting.delete(wake)
-            resume(Effect.void)
-          }
-          waiting.add(wake)
-          return Effect.sync(() => waiting.delete(wake))
-        }),
-        untilDrained
-      )
-      : Effect.void
-  )
+  const untilItsTurn: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    if (!full && !held && waiting.size === 0) return resume(Effect.void)
+    const wake = (): void => resume(Effect.void)
+    waiting.add(wake)
+    return Effect.sync(() => {
+      // Woken and interrupted: the turn is the next one's.
+      if (!waiting.delete(wake)) passOn()
+    })
+  })
+
+  /** One after the other, in the order of their coming: all at once would only find the line full again. */
+  const passOn = (): void => {
+    if (full || held) return
+    for (const wake of waiting) {
+      waiting.delete(wake)
+      return wake()
+    }
+  }
+
+  const goOn = (): void => {
+    if (full || held) return
+    const told = [...listeners]
+    listeners.clear()
+    for (const listener of told) listener()
+    passOn()
+  }
 
   const drain = (): void => {
     full = false
-    for (const wake of [...waiting]) wake()
+    goOn()
+  }
+
+  const hold = (holds: boolean): void => {
+    held = holds && ended === undefined
+    goOn()
   }
 
   const request = (
@@ -185,42 +211,52 @@ export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Ca
         // What services it needs, the caller was asked for.
         Effect.provideContext(call.schemas.encodePayload(message.payload) as Encoding, call.context)
       )
-      return Effect.flatMap(Effect.andThen(untilDrained, encoded), (payload): Effect.Effect<void, E> => {
-        if (ended !== undefined) return Effect.fail(ended.error)
-        const id = Number(message.id)
-        const frame = Wire.encode({
-          _tag: "Request",
-          id,
-          tag: message.tag,
-          payload,
-          discard: call.discard,
-          trace: message.traceId === undefined
-            ? undefined
-            : { traceId: message.traceId, spanId: message.spanId!, sampled: message.sampled === true },
-          headers: Object.entries(message.headers)
-        })
-        if (frame.length > maxFrameBytes) {
-          return Effect.die(
-            new Error(
-              `a call of ${message.tag} has ${frame.length} bytes, and ${maxFrameBytes} are allowed; use a stream`
-            )
-          )
-        }
-        calls.set(id, pendingOf(call))
-        if (!send(frame)) full = true
-        return Effect.void
+      return Effect.flatMap(encoded, (payload): Effect.Effect<void, E> => {
+        const go = sendRequest(message, call, payload)
+        return full || held || waiting.size > 0
+          ? Effect.andThen(untilItsTurn, Effect.ensuring(go, Effect.sync(passOn)))
+          : go
       })
+    })
+
+  const sendRequest = (
+    message: Extract<FromClient<Rpc.Any>, { readonly _tag: "Request" }>,
+    call: Call,
+    payload: Uint8Array
+  ): Effect.Effect<void, E> =>
+    Effect.suspend((): Effect.Effect<void, E> => {
+      if (ended !== undefined) return Effect.fail(ended.error)
+      const id = Number(message.id)
+      const frame = Wire.encode({
+        _tag: "Request",
+        id,
+        tag: message.tag,
+        payload,
+        discard: call.discard,
+        trace: message.traceId === undefined
+          ? undefined
+          : { traceId: message.traceId, spanId: message.spanId!, sampled: message.sampled === true },
+        headers: Object.entries(message.headers)
+      })
+      if (frame.length > Wire.maxMessageBytes) {
+        return Effect.die(
+          new Error(`a call of ${message.tag} has ${frame.length} bytes, and ${Wire.maxMessageBytes} are allowed`)
+        )
+      }
+      calls.set(id, pendingOf(call))
+      if (!send(frame)) full = true
+      return Effect.void
     })
 
   const client = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
     group: RpcGroup.RpcGroup<Rpcs>,
-    spanAttributes: Readonly<Record<string, unknown>>
+    { accuses = false, ...options }: ClientOptions
   ) {
     const owner = {}
     const { client, write } = yield* RpcClient.makeNoSerialization<Rpcs, E>(group, {
       supportsAck: true,
       generateRequestId: () => RequestId(nextId()),
-      spanAttributes,
+      ...options,
       onFromClient: ({ message }): Effect.Effect<void, E> => {
         switch (message._tag) {
           case "Request": {
@@ -231,6 +267,7 @@ export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Ca
               rpc,
               schemas: schemasOf(rpc),
               discard: message.discard === true,
+              accuses,
               context: Fiber.getCurrent()!.context,
               write: (answer) => write(answer as FromServer<Rpcs>)
             })
@@ -264,7 +301,7 @@ export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Ca
   const refuse = (call: Call): void => {
     const detail = `sent an answer to ${call.rpc._tag} that does not decode`
     if (ended !== undefined) return settle(call, Exit.fail(ended.error))
-    if (reject === undefined) return settle(call, Exit.die(new Error(`whoever was called ${detail}`)))
+    if (reject === undefined || !call.accuses) return settle(call, Exit.die(new Error(`whoever was called ${detail}`)))
     // It ends with all the others.
     calls.set(call.id, pendingOf(call))
     reject(detail)
@@ -302,10 +339,12 @@ export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Ca
     const pending = [...calls.values()]
     calls.clear()
     for (const call of pending) call.fail(error)
+    // Nobody will say any more that it goes on.
+    held = false
     drain()
   }
 
-  return { client, begin, put, whenDrained, interrupt, release, receive, drain, end }
+  return { client, begin, put, whenDrained, interrupt, release, receive, drain, hold, end }
 }
 
 /** Nearly everything decodes at once; what needs a service may take its time. */

@@ -40,6 +40,7 @@ const Life = Schema.TaggedUnion({
     killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Resting: { dueAt: Schema.Finite },
+  Parked: {},
   Down: {}
 })
 
@@ -51,6 +52,8 @@ const Tenant = Schema.Struct({
   life: Life,
   lives: Schema.Natural,
   failedBirths: Schema.Natural,
+  failures: Schema.Natural,
+  failedAt: Schema.Array(Schema.Finite),
   doomed: Schema.Boolean,
   lastExit: Schema.UndefinedOr(ExitStatus),
   owner: Schema.UndefinedOr(LifeRef)
@@ -110,6 +113,8 @@ export const save = (state: Machine.State): Checkpoint => ({
     life: { ...tenant.life },
     lives: tenant.lives,
     failedBirths: tenant.failedBirths,
+    failures: tenant.failures,
+    failedAt: tenant.failedAt,
     doomed: tenant.doomed,
     lastExit: tenant.lastExit,
     owner: tenant.owner

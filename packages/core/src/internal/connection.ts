@@ -31,8 +31,12 @@ export interface Connection {
 export interface Door {
   /** Takes the calls of one worker to the postmaster. */
   readonly enter: (connection: Connection, send: (frame: Uint8Array) => boolean) => Callee.Client
-  /** Whether a call is answered as soon as the postmaster comes to it. */
-  readonly isBrief: (tag: string) => boolean
+  /**
+   * How many calls of this kind one worker may have open, if they take their
+   * time by nature; the others are answered as soon as the postmaster comes to
+   * them.
+   */
+  readonly patience: (tag: string) => number | undefined
 }
 
 /**
@@ -44,28 +48,39 @@ const maxUnanswered = 16
 /** How many calls a worker may have open in all. Nobody needs as many, and each costs the postmaster memory. */
 const maxOpen = 65_536
 
+/** How many calls by a way that is held are taken on; more of them cannot have been on their way already. */
+const maxUnheeded = 4_096
+
 interface Tunnel {
   readonly to: Connection
   /** The numbers that the other side knows this side's calls by. */
   readonly ids: Map<number, number>
+  /** The other one is behind, and this one has been told so. */
+  held: boolean
+  /** How many calls have come all the same. */
+  unheeded: number
 }
 
 export const make = (
   { port, reject }: Pick<Child, "port" | "reject">,
   life: LifeRef,
-  { enter, isBrief }: Door
+  { enter, patience }: Door
 ): Connection => {
   const caller = Caller.make<CallLost>({ send: port.send, reject })
   const tunnels = new Map<number, Tunnel>()
   const ways = new Map<Connection, { readonly number: number; readonly close: () => void }>()
   const waysHere = new Set<() => void>()
-  const open = new Set<number>()
+  /** What the worker has called, by number. */
+  const open = new Map<number, string>()
+  /** How many of these take their time, by kind. */
+  const patient = new Map<string, number>()
   const unanswered = new Set<number>()
   let lastTunnel = 0
   /** Why the line is not read at the moment. */
   let floods = false
   let waits = 0
   let behind = false
+  let over = false
   let client: Callee.Client | undefined
 
   const hold = (): void => port.pause(floods || behind || waits > 0)
@@ -83,8 +98,9 @@ export const make = (
   const answer = (frame: Uint8Array): boolean => {
     const id = Wire.ended(frame)
     if (id !== undefined) {
+      const tag = open.get(id)
       open.delete(id)
-      unanswered.delete(id)
+      if (!unanswered.delete(id) && tag !== undefined) patient.set(tag, patient.get(tag)! - 1)
       if (floods && unanswered.size < maxUnanswered) {
         floods = false
         hold()
@@ -97,8 +113,14 @@ export const make = (
     if (message._tag === "Request") {
       if (open.has(message.id)) return reject(`sent two calls of number ${message.id}`)
       if (open.size >= maxOpen) return reject(`sent more than ${maxOpen} calls and waits for the answers of all`)
-      open.add(message.id)
-      if (isBrief(message.tag)) unanswered.add(message.id)
+      const limit = patience(message.tag)
+      const count = patient.get(message.tag) ?? 0
+      if (limit !== undefined && count >= limit) {
+        return reject(`sent more than ${limit} calls of ${message.tag} and waits for the answers of all`)
+      }
+      open.set(message.id, message.tag)
+      if (limit === undefined) unanswered.add(message.id)
+      else patient.set(message.tag, count + 1)
       if (!floods && unanswered.size >= maxUnanswered) {
         floods = true
         hold()
@@ -136,13 +158,21 @@ export const make = (
     })
     ids.set(message.id, id)
     if (caller.put({ ...message, id })) return
-    // The other one is behind, so this one has to wait, and nobody else.
-    waits++
-    hold()
-    caller.whenDrained(() => {
-      waits--
+    // The other one is behind, so this one has to wait with what is for it, and with nothing else.
+    if (!tunnel.held) {
+      tunnel.held = true
+      give(Wire.encode({ _tag: "Hold", id: number }))
+      caller.whenDrained(() => {
+        if (tunnel.unheeded >= maxUnheeded) waits--
+        tunnel.held = false
+        tunnel.unheeded = 0
+        give(Wire.encode({ _tag: "GoOn", id: number }))
+        hold()
+      })
+    } else if (++tunnel.unheeded === maxUnheeded) {
+      waits++
       hold()
-    })
+    }
   }
 
   const self: Connection = {
@@ -157,12 +187,13 @@ export const make = (
         tunnels.delete(number)
         ways.delete(to)
       }
-      tunnels.set(number, { to, ids: new Map() })
+      tunnels.set(number, { to, ids: new Map(), held: false, unheeded: 0 })
       ways.set(to, { number, close })
       to.waysHere.add(close)
       return number
     },
     end: (error) => {
+      over = true
       // Before its callers hear of it, who may go on calling at once.
       for (const close of waysHere) close()
       waysHere.clear()
@@ -179,15 +210,19 @@ export const make = (
 
   port.listen({
     onDrain: () => {
+      if (over) return
       behind = false
       hold()
       caller.drain()
       client?.drain()
     },
     onFrame: (frame) => {
+      // A fiber that cannot be killed may go on speaking when it has ended for everybody else.
+      if (over) return
       const message = Wire.decode(frame)
       if (Result.isFailure(message)) return reject(`sent ${message.failure}`)
       const { success } = message
+      if (success._tag === "Hold" || success._tag === "GoOn") return reject("sent what only a postmaster says")
       if (success._tag !== "Relay") {
         return Wire.isFromCallee(success) ? caller.receive(success) : called(success)
       }

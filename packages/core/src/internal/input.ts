@@ -18,6 +18,8 @@ export const Input = Schema.TaggedUnion({
   StartupFailed: { run: Schema.Natural, detail: Schema.String },
   RegisterRequested: { request: Schema.Natural, registration: Registration, registrant: Registrant },
   TerminateRequested: { ref: SlotRef },
+  /** Somebody wants it to start now, with a clean count. */
+  ResumeRequested: { ref: SlotRef },
   TerminateUsersRequested: { resource: Schema.String },
   ShutdownRequested: { mode: ShutdownMode },
   ReloadRequested: {},

@@ -23,6 +23,7 @@
  * - M8  In phase Waiting somebody is being waited for, or a wake-up is asked for.
  * - M9  A doomed tenant has a child that has been told, or will be told at its birth.
  * - M10 Whoever belongs to a life ends with it, and with no other.
+ * - M11 Whoever is parked has failed as often as its policy allows, and starts no more until it is resumed.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
@@ -42,6 +43,7 @@ import type { SpawnError } from "../SpawnError.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Input } from "./input.ts"
+import * as Restarts from "./restarts.ts"
 import * as SlotTable from "./slotTable.ts"
 import * as Spares from "./spares.ts"
 
@@ -218,6 +220,8 @@ const receive = (turn: Turn, input: Input): void => {
   switch (input._tag) {
     case "TerminateRequested":
       return terminateRequested(turn, tenant)
+    case "ResumeRequested":
+      return resumeRequested(turn, tenant)
     case "ChildStarted":
       return childStarted(turn, tenant, input.pid)
     case "ChildNotStarted":
@@ -320,6 +324,18 @@ const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
   tenant.doomed = true
   if (SlotTable.hasChild(tenant)) tell(turn, tenant, "SIGTERM", "Process")
   else release(turn, tenant, "Terminated")
+}
+
+/** A start by hand: what was before counts for nothing, and is not held against it. */
+const resumeRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
+  if (tenant.life._tag !== "Parked" && tenant.life._tag !== "Resting") return
+  tenant.failedBirths = 0
+  tenant.failures = 0
+  tenant.failedAt = []
+  publish(turn, { _tag: "Resumed", ...who(tenant) })
+  SlotTable.toWaiting(turn.state.table, tenant)
+  // Whoever waits for its start waits for this one.
+  notify(turn, tenant, WorkerStatus.notYetStarted)
 }
 
 /** `TerminateBackgroundWorkersForDatabase`, for any resource by its name; nobody else is touched. */
@@ -427,7 +443,7 @@ const childExited = (turn: Turn, tenant: SlotTable.Tenant, status: ExitStatus): 
   })
   const owned = SlotTable.disown(turn.state.table, tenant)
   settle(turn, tenant, next)
-  if (isPause(next)) notify(turn, tenant, WorkerStatus.stopped(status))
+  if (isPause(next) && next !== "Parked") notify(turn, tenant, WorkerStatus.stopped(status))
   for (const other of owned) terminateRequested(turn, other)
   if (firstCrash) crashDetected(turn, tenant)
 }
@@ -440,17 +456,25 @@ const judge = (tenant: SlotTable.Tenant, life: SlotTable.Running, status: ExitSt
 
 const isCrash = (tenant: SlotTable.Tenant, judged: Verdict): boolean => judged === "Crashed" && tenant.attached
 
-/** What follows a life: a rest of so many milliseconds, waiting for recovery, or the end of the tenancy. */
-type Next = number | "Recovery" | UnregisterReason
+/** What follows a life: a rest of so many milliseconds, waiting for recovery or for a hand, or the end of the tenancy. */
+type Next = number | "Recovery" | "Parked" | UnregisterReason
 
-const isPause = (next: Next): next is number | "Recovery" => typeof next === "number" || next === "Recovery"
+const isPause = (next: Next): next is number | "Recovery" | "Parked" =>
+  typeof next === "number" || next === "Recovery" || next === "Parked"
 
 const nextStart = (next: Next) => typeof next === "number" ? { nextStartInMillis: next } : undefined
 
 const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict): Next => {
   const { state } = turn
-  if (isCrash(tenant, judged)) return tenant.doomed ? "Terminated" : state.stopping ? "ShuttingDown" : "Recovery"
+  if (judged !== "Done" && tenant.life._tag === "Running") endRow(turn, tenant, tenant.life)
+  if (isCrash(tenant, judged)) {
+    if (tenant.doomed) return "Terminated"
+    if (state.stopping) return "ShuttingDown"
+    // Whoever crashes during recovery was told to leave.
+    return (state.recovering ? undefined : fail(turn, tenant)) ?? "Recovery"
+  }
   if (judged !== "Done") return afterFailure(turn, tenant, 0)
+  tenant.failures = 0
   const again = tenant.registration.restart.onSuccess === "Restart" && !tenant.doomed && !state.stopping
   return again ? 0 : "Done"
 }
@@ -461,15 +485,48 @@ const afterFailure = (turn: Turn, tenant: SlotTable.Tenant, atLeast: number): Ne
   if (restart._tag === "Never") return "NeverRestarts"
   if (turn.state.stopping) return "ShuttingDown"
   if (turn.state.recovering && tenant.attached) return "Recovery"
-  return Math.max(restart.delayMillis, atLeast)
+  const gaveUp = fail(turn, tenant)
+  if (gaveUp !== undefined) return gaveUp
+  const luck = Restarts.luck(tenant.ref, tenant.lives + tenant.failedBirths)
+  return Math.max(Restarts.delay(restart, tenant.failures, luck), atLeast)
+}
+
+/** A healthy life ends the row of failures before it. */
+const endRow = (turn: Turn, tenant: SlotTable.Tenant, life: SlotTable.Running): void => {
+  const { restart } = tenant.registration
+  if (restart._tag === "Never") return
+  if (turn.now - life.startedAt >= Restarts.healthyMillis(restart)) tenant.failures = 0
+}
+
+/** Counts a failure of its own; says what becomes of it if that was one too many. */
+const fail = (turn: Turn, tenant: SlotTable.Tenant): "Parked" | "GaveUp" | undefined => {
+  const { now } = turn
+  const { restart } = tenant.registration
+  if (restart._tag === "Never") return undefined
+  tenant.failures++
+  tenant.failedAt = Restarts.remember(restart, tenant.failedAt, now)
+  if (!Restarts.areTooMany(restart, tenant.failedAt, now)) return undefined
+  return restart.giveUp!.outcome === "Park" ? "Parked" : "GaveUp"
 }
 
 const settle = (turn: Turn, tenant: SlotTable.Tenant, next: Next): void => {
   const { table } = turn.state
   if (next === 0) SlotTable.toWaiting(table, tenant)
   else if (typeof next === "number") SlotTable.toResting(table, tenant, turn.now + next)
+  else if (next === "Parked") park(turn, tenant)
   else SlotTable.toDown(table, tenant)
   if (!isPause(next)) release(turn, tenant, next)
+}
+
+/** It keeps its seat, and nobody waits for it any more. */
+const park = (turn: Turn, tenant: SlotTable.Tenant): void => {
+  const { restart } = tenant.registration
+  SlotTable.toParked(turn.state.table, tenant)
+  if (restart._tag === "After" && restart.giveUp !== undefined) {
+    const { failures, withinMillis } = restart.giveUp
+    publish(turn, { _tag: "Parked", ...who(tenant), failures, withinMillis })
+  }
+  notify(turn, tenant, WorkerStatus.parked(tenant.lastExit))
 }
 
 /** `HandleChildCrash`: what the attached workers share can no longer be trusted, so all of them go. */
@@ -550,7 +607,7 @@ const reinitialize = (turn: Turn): void => {
   state.reinitializedAt = now
   state.startupRun++
   for (const tenant of SlotTable.tenants(state.table)) {
-    if (!tenant.attached) continue
+    if (!tenant.attached || tenant.life._tag === "Parked") continue
     if (tenant.registration.restart._tag === "Never") release(turn, tenant, "Crash")
     else SlotTable.toWaiting(state.table, tenant)
   }

@@ -21,27 +21,53 @@ import * as Watch from "./watch.ts"
 import * as Wire from "./wire.ts"
 import type { WorkerLine } from "./workerLine.ts"
 
-export const make = Effect.fnUntraced(function*(line: WorkerLine) {
-  const scope = yield* Effect.scope
-  const caller = Caller.make<PostmasterDied>({ send: line.send })
+/** What all of a worker's views of its postmaster have in common: who calls on its line. */
+interface Exchange {
+  readonly caller: Caller.Caller<PostmasterDied>
   /** By their numbers, the ways to lives of other workers. */
-  const ways = new Map<number, Caller.Caller<CallLost>>()
-  /** One for each worker that anything was asked of, until it is gone. */
-  const watches = new Map<string, Watched>()
-  /** The way to the life of a worker that was called last. */
-  const latest = new WeakMap<Watch.Watch, Way>()
+  readonly ways: Map<number, Caller.Caller<CallLost>>
+}
 
+/** A line has one hearer of answers, however often the layer is built on it. */
+const exchanges = new WeakMap<WorkerLine, Exchange>()
+
+const exchangeOf = (line: WorkerLine): Exchange => {
+  const known = exchanges.get(line)
+  if (known !== undefined) return known
+  const caller = Caller.make<PostmasterDied>({ send: line.send })
+  const ways: Exchange["ways"] = new Map()
   line.call({
     drain: () => {
       caller.drain()
       for (const way of ways.values()) way.drain()
     },
     receive: (message) => {
-      if (message._tag !== "Relay") return caller.receive(message)
-      if (Wire.isFromCallee(message.message)) ways.get(message.id)?.receive(message.message)
+      switch (message._tag) {
+        case "Hold":
+        case "GoOn":
+          return ways.get(message.id)?.hold(message._tag === "Hold")
+        case "Relay":
+          if (Wire.isFromCallee(message.message)) ways.get(message.id)?.receive(message.message)
+          return
+        default:
+          return caller.receive(message)
+      }
     }
   })
-  const postmaster = yield* caller.client(PostmasterRpcs, {})
+  const exchange = { caller, ways }
+  exchanges.set(line, exchange)
+  return exchange
+}
+
+export const make = Effect.fnUntraced(function*(line: WorkerLine) {
+  const scope = yield* Effect.scope
+  const { caller, ways } = exchangeOf(line)
+  /** One for each worker that anything was asked of, until it is gone. */
+  const watches = new Map<string, Watched>()
+  /** The way to the life of a worker that was called last. */
+  const latest = new WeakMap<Watch.Watch, Way>()
+
+  const postmaster = yield* caller.client(PostmasterRpcs, { accuses: false, disableTracing: true })
   const id = yield* Effect.orDie(postmaster.Identity())
 
   const connect = Effect.fnUntraced(function*(watch: Watch.Watch): Effect.fn.Return<Caller.Caller<CallLost>, CallLost> {
@@ -53,7 +79,7 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     if (other?.number === way) return other.caller
     // A life that is not the one we know of: one of both is over, and the word of it on its way.
     if (pid !== Watch.pidOf(watch.status)) return yield* Watch.stopped(watch, undefined)
-    const caller = Caller.make<CallLost>({ send: (frame) => line.send(Wire.relay(way, frame)) })
+    const caller = ways.get(way) ?? Caller.make<CallLost>({ send: (frame) => line.send(Wire.relay(way, frame)) })
     ways.set(way, caller)
     latest.set(watch, { number: way, pid, caller })
     return caller
@@ -87,7 +113,10 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
             }
             Watch.tell(self)
             Deferred.doneUnsafe(watched.seen, Effect.void)
-          }))),
+          }))).pipe(
+            // Without a sight nobody knows of such a worker any more.
+            Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(watched.seen, Effect.void)))
+          ),
         scope,
         { startImmediately: true }
       ),
@@ -106,7 +135,8 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     watch,
     connect,
     register: (registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
-      dieWithPostmaster(postmaster.Register({ registration })),
+      Effect.catchTag(postmaster.Register({ registration }), "PostmasterDied", Effect.die),
+    resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
     terminate: (ref: SlotRef) => Effect.orDie(postmaster.Terminate({ ref })),
     terminateUsers: (resource: string) => Effect.orDie(postmaster.TerminateUsers({ resource })),
     find: (name: string) => Effect.orDie(postmaster.Find({ name })),
@@ -132,15 +162,3 @@ interface Way {
   readonly pid: Pid
   readonly caller: Caller.Caller<CallLost>
 }
-
-const dieWithPostmaster = <A, E>(
-  effect: Effect.Effect<A, E | PostmasterDied>
-): Effect.Effect<A, Exclude<E, PostmasterDied>> =>
-  Effect.catchIf(
-    effect,
-    (error): error is Extract<E | PostmasterDied, PostmasterDied> => isDied(error),
-    (error) => Effect.die(error)
-  ) as Effect.Effect<A, Exclude<E, PostmasterDied>>
-
-const isDied = (error: unknown): boolean =>
-  typeof error === "object" && error !== null && "_tag" in error && error._tag === "PostmasterDied"

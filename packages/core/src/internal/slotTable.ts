@@ -42,7 +42,7 @@ export interface Order {
  * Where a tenant stands in its cycle of lives. Each is a fresh object: a queue
  * entry is valid as long as the tenant still has the very life it was made for.
  */
-export type Life = Waiting | Starting | Running | Resting | Down
+export type Life = Waiting | Starting | Running | Resting | Parked | Down
 
 /** May start, waits for its phase or its turn. */
 export interface Waiting {
@@ -76,6 +76,11 @@ export interface Resting {
   readonly dueAt: number
 }
 
+/** Given up until it is resumed. */
+export interface Parked {
+  readonly _tag: "Parked"
+}
+
 /** Between two lives, until the crash group is reinitialized. */
 export interface Down {
   readonly _tag: "Down"
@@ -94,6 +99,10 @@ export interface Tenant {
   lives: number
   /** Births that failed since the last one that succeeded. */
   failedBirths: number
+  /** Failures since the last success or healthy life. */
+  failures: number
+  /** When it failed, as far back as its policy looks. Never written to, since copies share it. */
+  failedAt: ReadonlyArray<number>
   /** Terminated by its holder: it ends with its present life. */
   doomed: boolean
   lastExit: ExitStatus | undefined
@@ -264,6 +273,8 @@ export const seat = (
     life: { _tag: "Down" },
     lives: 0,
     failedBirths: 0,
+    failures: 0,
+    failedAt: [],
     doomed: false,
     lastExit: undefined,
     owner: options.owner,
@@ -400,6 +411,11 @@ export const toResting = (self: SlotTable, tenant: Tenant, dueAt: number): void 
   Heap.push(self.due, { tenant, life })
 }
 
+export const toParked = (self: SlotTable, tenant: Tenant): void => {
+  childGone(self, tenant)
+  enter(self, tenant, { _tag: "Parked" })
+}
+
 export const toDown = (self: SlotTable, tenant: Tenant): void => {
   childGone(self, tenant)
   enter(self, tenant, { _tag: "Down" })
@@ -449,6 +465,8 @@ export const stateOf = (tenant: Tenant): WorkerState => {
       return tenant.life._tag
     case "Running":
       return tenant.life.told !== undefined ? "Stopping" : tenant.life.ready ? "Ready" : "Started"
+    case "Parked":
+      return "Parked"
     case "Resting":
     case "Down":
       return "Resting"

@@ -6,6 +6,7 @@
  * listener hears every change, so that no wait can miss one.
  */
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -66,13 +67,16 @@ export const disconnect = (self: Watch, error: CallLost): void => {
   connection?.end(error)
 }
 
+/** Given up until it is resumed. */
+export const isParked = (self: Watch): boolean => WorkerStatus.isParked(self.status)
+
 /** What is told of a worker that does not run. */
 export const stopped = (self: Watch, lastExit: ExitStatus | undefined): WorkerStopped =>
   new WorkerStopped({
     name: self.name,
     ref: self.ref,
     ...(lastExit === undefined ? undefined : { lastExit }),
-    isRetryable: !self.gone
+    isRetryable: !self.gone && !isParked(self)
   })
 
 /** Lets every listener look at the status. A listener may leave while it is being told. */
@@ -147,15 +151,32 @@ export interface Keeper {
   /** The postmaster's identity. */
   readonly id: string
   readonly terminate: (ref: SlotRef) => Effect.Effect<void>
+  readonly resume: (ref: SlotRef) => Effect.Effect<void>
   /** The line to the life that runs now. */
   readonly connect: (watch: Watch) => Effect.Effect<Caller<CallLost>, CallLost>
 }
+
+/** Returns when a parked worker is heard not to be parked any more, even if it is parked again by then. */
+const resume = (self: Watch, keeper: Keeper): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (!isParked(self) || self.died !== undefined) return keeper.resume(self.ref)
+    const changed = Deferred.makeUnsafe<void>()
+    const listen = () => Deferred.doneUnsafe(changed, Effect.void)
+    // First, since the change may be told before the request is answered.
+    self.listeners.add(listen)
+    return keeper.resume(self.ref).pipe(
+      Effect.andThen(Deferred.await(changed)),
+      Effect.ensuring(Effect.sync(() => self.listeners.delete(listen)))
+    )
+  })
 
 /** The handle of the watched tenancy. */
 export const toHandle = <Rpcs extends Rpc.Any = never>(
   self: Watch,
   protocol: Calls<Rpcs> | undefined,
-  keeper: Keeper
+  keeper: Keeper,
+  /** Whether the worker was registered by this very definition, so that what it answers must fit. */
+  accuses = false
 ): WorkerHandle<Rpcs> => {
   const whenStopped = (status: Stopped) => Effect.fail(stopped(self, status.lastExit))
   const client = (between: (status: Stopped) => Effect.Effect<never, WorkerStopped> | undefined) => {
@@ -176,7 +197,8 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
       )
     return Effect.flatMap(
       caller(undefined),
-      (caller) => caller.client(RpcGroup.make(...protocol?.rpcs ?? []), { worker: self.name })
+      (caller) =>
+        caller.client(RpcGroup.make(...protocol?.rpcs ?? []), { accuses, spanAttributes: { worker: self.name } })
     )
   }
   return {
@@ -188,7 +210,10 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
     statuses: sights(self).pipe(
       Stream.map(({ status }) => status),
       // A tenancy that ends between two lives is stopped already.
-      Stream.changesWith((self, that) => self._tag === that._tag && pidOf(self) === pidOf(that))
+      Stream.changesWith((self, that) =>
+        self._tag === that._tag && pidOf(self) === pidOf(that) &&
+        WorkerStatus.isParked(self) === WorkerStatus.isParked(that)
+      )
     ),
     waitForStartup: until(self, (status) => {
       const pid = pidOf(status)
@@ -210,7 +235,8 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
     ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
     terminate: keeper.terminate(self.ref),
+    resume: resume(self, keeper),
     client: client(whenStopped),
-    waitForClient: client((status) => self.gone ? whenStopped(status) : undefined)
+    waitForClient: client((status) => self.gone || isParked(self) ? whenStopped(status) : undefined)
   }
 }

@@ -10,11 +10,14 @@
  *     Interrupt  nothing
  *     Chunk      some of a stream's elements
  *     Exit       how the call ended
- *     Relay      another of these, for or from another worker; the number names the two who speak
+ *     Relay      another of these, for or from another worker; the number names the way between the two
+ *     Hold       nothing; the number names a way on which the other worker is behind
+ *     GoOn       nothing; it takes more again
  *
  * What the schemas of a call are needed for is bytes here (`rpcCodec.ts`).
  */
 import * as Result from "effect/Result"
+import { maxFrameBytes } from "../FramePort.ts"
 
 export interface Trace {
   readonly traceId: string
@@ -47,7 +50,12 @@ export interface Relay {
   readonly message: FromCaller | FromCallee
 }
 
-export type Message = FromCaller | FromCallee | Relay
+/** To a worker that calls another one: that one is behind, or takes more again. */
+export type Credit =
+  | { readonly _tag: "Hold"; readonly id: number }
+  | { readonly _tag: "GoOn"; readonly id: number }
+
+export type Message = FromCaller | FromCallee | Relay | Credit
 
 export const isFromCallee = (message: FromCaller | FromCallee): message is FromCallee =>
   message._tag === "Chunk" || message._tag === "Exit"
@@ -55,10 +63,13 @@ export const isFromCallee = (message: FromCaller | FromCallee): message is FromC
 /** The number of the call that this frame ends. */
 export const ended = (frame: Uint8Array): number | undefined => frame[0] === 4 ? getNumber(frame, 1) : undefined
 
+/** The longest message that fits a frame, alone or relayed. */
+export const maxMessageBytes = maxFrameBytes - 5
+
 /** Numbers of calls are below this. */
 export const endOfIds = 2 ** 32
 
-const kinds = ["Request", "Ack", "Interrupt", "Chunk", "Exit", "Relay"] as const
+const kinds = ["Request", "Ack", "Interrupt", "Chunk", "Exit", "Relay", "Hold", "GoOn"] as const
 
 const headBytes = 5
 
@@ -139,6 +150,10 @@ export const encode = (message: Message): Uint8Array => {
       return filled(4, message.id, message.exit)
     case "Relay":
       return relay(message.id, encode(message.message))
+    case "Hold":
+      return begin(6, message.id, 0)
+    case "GoOn":
+      return begin(7, message.id, 0)
   }
 }
 
@@ -194,6 +209,8 @@ export const decode = (frame: Uint8Array): Result.Result<Message, string> => {
       }
     case "Ack":
     case "Interrupt":
+    case "Hold":
+    case "GoOn":
       return Result.succeed({ _tag: kind, id })
     case "Chunk":
       return Result.succeed({ _tag: kind, id, values: frame.subarray(headBytes) })
@@ -201,7 +218,8 @@ export const decode = (frame: Uint8Array): Result.Result<Message, string> => {
       return Result.succeed({ _tag: kind, id, exit: frame.subarray(headBytes) })
     case "Relay": {
       // Seen before it is opened: relays of relays without end would be opened without end.
-      if (kinds[frame[headBytes]!] === "Relay") return Result.fail(notUnderstood(frame))
+      const relayed = kinds[frame[headBytes]!]
+      if (relayed === "Relay" || relayed === "Hold" || relayed === "GoOn") return Result.fail(notUnderstood(frame))
       return Result.map(
         decode(frame.subarray(headBytes)),
         (message) => ({ _tag: kind, id, message: message as FromCaller | FromCallee })

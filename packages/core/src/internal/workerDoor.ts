@@ -5,13 +5,22 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { WorkerStopped } from "../HandleError.ts"
-import { isBrief, PostmasterRpcs } from "../PostmasterRpcs.ts"
+import { PostmasterRpcs } from "../PostmasterRpcs.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import * as Callee from "./callee.ts"
 import type { Connection, Door } from "./connection.ts"
 import type { Loop } from "./loop.ts"
 import * as SharedMemoryRpcs from "./sharedMemoryRpcs.ts"
 import * as Watch from "./watch.ts"
+
+/** What is told again and again, or late, and how often one worker may ask for it at the same time. */
+const patience: Readonly<Record<string, number>> = {
+  Watch: 16_384,
+  AwaitHalt: 1_024,
+  CellChanged: 256,
+  Events: 256,
+  Snapshots: 256
+}
 
 /** Made before the loop, which bears nobody before it can let them in. */
 export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
@@ -29,6 +38,7 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
         // A postmaster that dies takes whoever has asked along.
         : Stream.orDie(Watch.sights(watch))
     },
+    Resume: ({ ref }) => loop().tell({ _tag: "ResumeRequested", ref }),
     Terminate: ({ ref }) => loop().tell({ _tag: "TerminateRequested", ref }),
     TerminateUsers: ({ resource }) => loop().tell({ _tag: "TerminateUsersRequested", resource }),
     Find: ({ name }) => Effect.map(loop().find(name), (watches) => watches.map(({ ref }) => ref)),
@@ -37,7 +47,7 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
       Effect.suspend(() => {
         const watch = loop().watch(ref)
         return watch?.connection === undefined
-          ? Effect.fail(new WorkerStopped({ name, ref, isRetryable: watch !== undefined }))
+          ? Effect.fail(new WorkerStopped({ name, ref, isRetryable: watch !== undefined && !Watch.isParked(watch) }))
           : Effect.succeed({
             way: connections.get(client.id)!.relay(watch.connection),
             pid: watch.connection.life.pid
@@ -53,7 +63,7 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
     ...SharedMemoryRpcs.handlers((client) => loop().memoryOf(connections.get(client)!.life.ref))
   })
 
-  const callee = yield* Effect.provideContext(Callee.make(PostmasterRpcs), yield* handlers)
+  const callee = yield* Effect.provideContext(Callee.make(PostmasterRpcs, { disableTracing: true }), yield* handlers)
 
   const enter: Door["enter"] = (connection, send) => {
     const client = callee.connect(send)
@@ -66,5 +76,5 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
       }
     }
   }
-  return { enter, isBrief } satisfies Door
+  return { enter, patience: (tag) => patience[tag] } satisfies Door
 })

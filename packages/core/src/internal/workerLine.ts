@@ -21,13 +21,13 @@ export interface WorkerLine {
   /** Sets who is called. What has been called before waits for it. */
   readonly serve: (ear: Ear<Wire.FromCaller>) => void
   /** Sets who has called, the postmaster or others through it. */
-  readonly call: (ear: Ear<Wire.FromCallee | Wire.Relay>) => void
+  readonly call: (ear: Ear<Wire.FromCallee | Wire.Relay | Wire.Credit>) => void
 }
 
 /** `reject` hears that the postmaster speaks another language, as one of another version may. */
 export const make = (port: FramePort, reject: (detail: string) => void): WorkerLine => {
   let server: Ear<Wire.FromCaller> | undefined
-  let caller: Ear<Wire.FromCallee | Wire.Relay> | undefined
+  let caller: Ear<Wire.FromCallee | Wire.Relay | Wire.Credit> | undefined
   let listening = false
   let early: Array<Wire.FromCaller> = []
 
@@ -43,7 +43,8 @@ export const make = (port: FramePort, reject: (detail: string) => void): WorkerL
         const message = Wire.decode(frame)
         if (Result.isFailure(message)) return reject(`the postmaster sent ${message.failure}`)
         const { success } = message
-        if (success._tag === "Relay" || Wire.isFromCallee(success)) caller?.receive(success)
+        if (success._tag === "Relay" || success._tag === "Hold" || success._tag === "GoOn") caller?.receive(success)
+        else if (Wire.isFromCallee(success)) caller?.receive(success)
         else if (server === undefined) early.push(success)
         else server.receive(success)
       }

@@ -100,12 +100,16 @@ export const turn = (
 
 export type Law = (turn: Turn) => string | undefined
 
-const statusOf = (state: Machine.State, ref: SlotRef): WorkerStatus["_tag"] => {
-  const tenant = SlotTable.find(state.table, ref)
+const statusOf = (world: World.World, ref: SlotRef): WorkerStatus["_tag"] | "Parked" => {
+  const tenant = SlotTable.find(world.machine.table, ref)
   if (tenant === undefined) return "Stopped"
   if (tenant.life._tag === "Running") return tenant.life.ready ? "Ready" : "Started"
-  return tenant.lives > 0 ? "Stopped" : "NotYetStarted"
+  if (tenant.life._tag === "Parked") return "Parked"
+  return tenancyOf(world, ref)!.fresh ? "NotYetStarted" : "Stopped"
 }
+
+const toldOf = (status: WorkerStatus | undefined): WorkerStatus["_tag"] | "Parked" | undefined =>
+  status?._tag === "Stopped" && status.parked === true ? "Parked" : status?._tag
 
 const childOf = (world: World.World, ref: SlotRef) => world.children.find((one) => sameRef(one.ref, ref))
 
@@ -124,6 +128,8 @@ const isVoid = ({ before, input }: Turn): boolean => {
       const tenancy = tenancyOf(before, input.ref)!
       return tenancy.over || tenancy.terminated
     }
+    case "ResumeRequested":
+      return !World.mayResume(before, input.ref)
     case "ShutdownRequested":
       return !overtakes(input.mode, before.machine.shutdown)
     case "PhaseReached":
@@ -227,6 +233,7 @@ export const laws: { readonly [name: string]: Law } = {
       const tenancy = tenancyOf(after, launch.ref)
       if (tenancy === undefined) return "launched somebody unknown"
       if (tenancy.terminated) return "launched a terminated worker"
+      if (World.isGivenUp(tenancy)) return "launched a worker that was given up"
       const died = (input._tag === "ChildExited" || input._tag === "ChildNotStarted") && sameRef(input.ref, launch.ref)
       if (!died && childOf(before, launch.ref) !== undefined) return "launched a second child"
       if (after.now < tenancy.notBefore) return `launched ${tenancy.notBefore - after.now} ms too early`
@@ -285,10 +292,10 @@ export const laws: { readonly [name: string]: Law } = {
       if (told.filter((order) => order.gone).length !== (seated ? 0 : 1)) return `slot ${ref.slot}: gone or not?`
       if (told.some((order) => order.gone && order.status._tag !== "Stopped")) return `slot ${ref.slot} ended alive`
       if (over) continue
-      const was = isNew ? "NotYetStarted" : statusOf(before.machine, ref)
-      const is = statusOf(after.machine, ref)
-      if (was !== is && told.at(-1)?.status._tag !== is) {
-        return `slot ${ref.slot} went from ${was} to ${is}, told ${told.at(-1)?.status._tag}`
+      const was = isNew ? "NotYetStarted" : statusOf(before, ref)
+      const is = statusOf(after, ref)
+      if (was !== is && toldOf(told.at(-1)?.status) !== is) {
+        return `slot ${ref.slot} went from ${was} to ${is}, told ${toldOf(told.at(-1)?.status)}`
       }
     }
     return undefined
@@ -470,11 +477,13 @@ export const laws: { readonly [name: string]: Law } = {
     const { after, before } = turn
     const failed = exit.status._tag !== "Exited" || exit.status.code !== 0 || exit.child.joined
     if (!failed || after.machine.stopping || tenancyOf(before, exit.ref)!.terminated) return undefined
+    const tenancy = tenancyOf(after, exit.ref)!
+    if (World.isGivenUp(tenancy)) return undefined
     const tenant = SlotTable.find(after.machine.table, exit.ref)
     if (tenant === undefined) return "it was thrown out"
     if (isAttached(tenant.registration) && (after.machine.recovering || after.machine.startupRun > 0)) return undefined
     const wakeAt = Machine.nextWakeAt(after.machine) ?? Infinity
-    const due = after.now + exit.child.registration.restart.delayMillis
+    const due = after.now + World.restAfter(exit.child.registration, tenancy.failures)
     if (due === after.now) return tenant.life._tag === "Resting" ? "it need not rest" : undefined
     return tenant.life._tag === "Resting" && tenant.life.dueAt === due && wakeAt <= due ? undefined : "for another time"
   },
@@ -525,7 +534,7 @@ export const laws: { readonly [name: string]: Law } = {
   "L29 whoever is in the crash group and restarts is forgiven by recovery, jobs are not": ({ actions, after }) => {
     if (!actions.some((action) => action._tag === "Reinitialize")) return undefined
     for (const tenant of SlotTable.tenants(after.machine.table)) {
-      if (!tenant.attached) continue
+      if (!tenant.attached || tenant.life._tag === "Parked") continue
       if (tenant.registration.restart._tag === "Never") return `slot ${tenant.ref.slot} never restarts`
       if (tenant.life._tag !== "Waiting") return `slot ${tenant.ref.slot} is ${tenant.life._tag}`
     }
@@ -735,6 +744,42 @@ export const laws: { readonly [name: string]: Law } = {
       }
     }
     return undefined
+  },
+
+  "L46 whoever fails too often is given up: parked, or thrown out, and nobody else is": (
+    { actions, after, before }
+  ) => {
+    for (const tenancy of after.tenancies) {
+      const { over, ref, registration: { restart } } = tenancy
+      const tenant = SlotTable.find(after.machine.table, ref)
+      const isParked = tenant?.life._tag === "Parked"
+      const quits = restart._tag === "After" && restart.giveUp?.outcome === "Unregister"
+      const givenUp = World.isGivenUp(tenancy)
+      if (isParked && (!givenUp || quits)) return `slot ${ref.slot} is parked`
+      if (!over && givenUp && !isParked) return `slot ${ref.slot} goes on`
+      const told = (tag: "Parked" | "Resumed") =>
+        actions.some((one) => one._tag === "Publish" && one.event._tag === tag && sameRef(one.event.ref, ref))
+      const wasParked = SlotTable.find(before.machine.table, ref)?.life._tag === "Parked"
+      if (told("Parked") !== (isParked && !wasParked)) return `slot ${ref.slot} is parked, or is not, and it is untold`
+      if (wasParked && tenant !== undefined && !isParked && !told("Resumed")) return `slot ${ref.slot} came back untold`
+      const gaveUp = actions.some((one) =>
+        one._tag === "Publish" && one.event._tag === "Unregistered" && one.event.reason === "GaveUp" &&
+        sameRef(one.event.ref, ref)
+      )
+      if (gaveUp && !(givenUp && quits)) return `slot ${ref.slot} was given up without need`
+    }
+    return undefined
+  },
+
+  "L47 whoever is resumed may start at once, with a clean count": (turn) => {
+    const { after, before, input } = turn
+    if (input._tag !== "ResumeRequested" || isVoid(turn) || after.machine.stopping) return undefined
+    const tenant = SlotTable.find(after.machine.table, input.ref)
+    const earlier = SlotTable.find(before.machine.table, input.ref)
+    if (tenant === undefined) return "it was thrown out"
+    if (tenant.failures + tenant.failedAt.length + tenant.failedBirths > 0) return "its failures are remembered"
+    if (tenant.lives !== earlier?.lives) return "its lives are forgotten"
+    return tenant.life._tag === "Waiting" || tenant.life._tag === "Starting" ? undefined : `it is ${tenant.life._tag}`
   }
 }
 

@@ -26,6 +26,7 @@ export interface Child {
   readonly told: WorkerSignal | undefined
   /** By when it must have been sent SIGKILL. */
   readonly killBy: number
+  readonly bornAt: number
 }
 
 /** What the world knows of one tenancy, beside the machine's own word. */
@@ -39,6 +40,11 @@ export interface Tenancy {
   readonly owner: LifeRef | undefined
   /** When it may start again, by the world's own reckoning. */
   readonly notBefore: number
+  /** It has not lived since it was registered, or resumed. */
+  readonly fresh: boolean
+  /** Its own failures since then, and how many of them are in a row. */
+  readonly failedAt: ReadonlyArray<number>
+  readonly failures: number
 }
 
 export interface Spare {
@@ -93,6 +99,8 @@ export interface Bounds {
   readonly ready?: boolean
   /** Facts may be heard after the time at which the machine wanted to be woken. */
   readonly late?: boolean
+  /** Somebody may want workers to start at once, and those that are parked to start again. */
+  readonly resume?: boolean
   /** Somebody may want whoever uses this to go. */
   readonly resource?: string
   readonly spares?: number
@@ -180,7 +188,10 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
       for (const life of livesOf(world)) inputs.push(registers(world, one, life))
     }
   }
-  for (const { ref } of world.tenancies) inputs.push({ _tag: "TerminateRequested", ref })
+  for (const { ref } of world.tenancies) {
+    inputs.push({ _tag: "TerminateRequested", ref })
+    if (bounds.resume === true) inputs.push({ _tag: "ResumeRequested", ref })
+  }
   if (bounds.resource !== undefined) inputs.push({ _tag: "TerminateUsersRequested", resource: bounds.resource })
   const run = machine.startupRun
   // The consistent point may be reported again, and too late.
@@ -365,6 +376,58 @@ const reserveAfter = (self: Reserve, action: Machine.Action, at: number): Reserv
 export const uses = (tenancy: Tenancy, resource: string): boolean =>
   tenancy.registration.resources?.includes(resource) === true
 
+/** Whether its failures are too many, by the world's own reckoning. */
+export const isGivenUp = ({ failedAt, registration: { restart } }: Tenancy): boolean => {
+  if (restart._tag === "Never" || restart.giveUp === undefined) return false
+  const { failures, withinMillis } = restart.giveUp
+  const last = failedAt.at(-1)
+  return last !== undefined && failedAt.filter((time) => last - time <= withinMillis).length >= failures
+}
+
+/** Whether somebody who wants this worker to start now finds it at rest or parked. */
+export const mayResume = ({ machine, tenancies }: World, ref: SlotRef): boolean => {
+  const tenancy = tenancies.find((one) => sameRef(one.ref, ref))
+  if (tenancy === undefined || tenancy.over) return false
+  const state = machine.table.seats[ref.slot]?.life._tag
+  return state === "Parked" || state === "Resting"
+}
+
+/** The delay after so many failures in a row. */
+export const restAfter = ({ restart }: Registration, failures: number): number => {
+  if (restart._tag === "Never") return 0
+  const { delayMillis, growth, thenMillis = [] } = restart
+  const listed = [delayMillis, ...thenMillis]
+  let rest = listed[Math.max(0, Math.min(failures, listed.length) - 1)]!
+  for (let more = listed.length; growth !== undefined && more < failures; more++) {
+    rest = Math.min(growth.maxMillis, rest * growth.factor)
+  }
+  return rest
+}
+
+/** A failure that nobody has told it to is counted; success and health end a row of them. */
+const afterLife = (
+  { machine }: World,
+  tenancy: Tenancy,
+  child: Child,
+  input: Extract<Machine.Input, { readonly _tag: "ChildNotStarted" | "ChildExited" }>,
+  at: number
+): Partial<Tenancy> => {
+  const { restart } = child.registration
+  const done = input._tag === "ChildExited" && input.status._tag === "Exited" && input.status.code === 0 &&
+    !child.joined
+  if (done || restart._tag === "Never") return { notBefore: at, failures: 0 }
+  const healthyMillis = restart.healthyMillis ??
+    Math.max(60_000, restart.delayMillis, ...restart.thenMillis ?? [], restart.growth?.maxMillis ?? 0)
+  const before = input._tag === "ChildExited" && at - child.bornAt >= healthyMillis ? 0 : tenancy.failures
+  const ownFault = !tenancy.terminated && !machine.stopping && !(isAttached(child.registration) && machine.recovering)
+  const failures = before + (ownFault ? 1 : 0)
+  return {
+    notBefore: at + restAfter(child.registration, failures),
+    failures,
+    failedAt: ownFault ? [...tenancy.failedAt, at] : tenancy.failedAt
+  }
+}
+
 /** One turn: the machine on a copy of its state, and the world's own account of the same facts and orders. */
 export const apply = (
   before: World,
@@ -383,8 +446,8 @@ export const apply = (
   }
   switch (input._tag) {
     case "ChildStarted":
-      change(input.ref, { born: true })
-      amend(input.ref, (one) => ({ births: one.births + 1 }))
+      change(input.ref, { born: true, bornAt: at })
+      amend(input.ref, (one) => ({ births: one.births + 1, fresh: false }))
       break
     case "ChildReady":
       if (children.some((one) => one.born && sameRef(one.ref, input.ref))) change(input.ref, { ready: true })
@@ -398,6 +461,11 @@ export const apply = (
     case "TerminateRequested":
       amend(input.ref, () => ({ terminated: true }))
       break
+    case "ResumeRequested":
+      if (mayResume(before, input.ref)) {
+        amend(input.ref, () => ({ fresh: true, failedAt: [], failures: 0, notBefore: at }))
+      }
+      break
     case "TerminateUsersRequested": {
       const { resource } = input
       tenancies = tenancies.map((one) => !one.over && uses(one, resource) ? { ...one, terminated: true } : one)
@@ -409,9 +477,7 @@ export const apply = (
       children = children.filter((one) => one !== child)
       if (input._tag === "ChildNotStarted") failedBirthsLeft -= child.abandoned ? 0 : 1
       else if (isCrash(before, child, input.status)) crashesLeft--
-      const { restart } = child.registration
-      const done = input._tag === "ChildExited" && input.status._tag === "Exited" && input.status.code === 0
-      amend(input.ref, () => ({ notBefore: restart._tag === "After" && !done ? at + restart.delayMillis : at }))
+      amend(input.ref, (one) => afterLife(before, one, child, input, at))
       if (input._tag === "ChildExited") {
         const life = latestLife(before, input.ref)
         tenancies = tenancies.map((one) => !one.over && belongsTo(one, life) ? { ...one, terminated: true } : one)
@@ -436,7 +502,10 @@ export const apply = (
           owner: typeof input.registrant === "object" && input.registration.ownership === "registrant"
             ? input.registrant
             : undefined,
-          notBefore: at
+          notBefore: at,
+          fresh: true,
+          failedAt: [],
+          failures: 0
         }]
         break
       case "Spawn":
@@ -448,7 +517,8 @@ export const apply = (
           ready: false,
           joined: false,
           told: undefined,
-          killBy: Number.POSITIVE_INFINITY
+          killBy: Number.POSITIVE_INFINITY,
+          bornAt: at
         }]
         break
       case "Signal": {
@@ -506,6 +576,7 @@ export const key = (world: World, bounds: Bounds): string => {
     text += `|${bounds.exact === true ? ref.slot : ""}${tenant.registration.name}${stale ? 1 : 0}${
       tenant.doomed ? 1 : 0
     }${tenant.lives > 0 ? 1 : 0}${world.failedBirthsLeft > 0 ? tenant.failedBirths : ""}${life._tag}`
+    text += failuresKey(tenant, now)
     if (life._tag === "Starting") text += `${life.pending?.signal ?? ""}${since(life.killAt)}`
     else if (life._tag === "Resting") text += life.dueAt - now
     else if (life._tag === "Running") {
@@ -514,6 +585,27 @@ export const key = (world: World, bounds: Bounds): string => {
   }
   if (bounds.byWorkers !== undefined) text += ownersKey(world, seated)
   return bounds.spares === undefined ? text : text + spareKey(world)
+}
+
+/** No policy of the worlds grows after more failures than these. */
+const maxRow = 4
+
+/** What has been counts only for whoever's policy asks for it, and as long as it may decide something. */
+const failuresKey = (
+  { failedAt, failures, life, registration: { restart } }: SlotTable.Tenant,
+  now: number
+): string => {
+  if (restart._tag === "Never") return ""
+  let text = ""
+  if (restart.growth !== undefined || restart.thenMillis !== undefined) {
+    text += `^${Math.min(maxRow, failures)}`
+    if (life._tag === "Running" && failures > 0) {
+      text += `:${Math.min(restart.healthyMillis ?? healthyMillis, now - life.startedAt)}`
+    }
+  }
+  if (restart.giveUp === undefined) return text
+  const { withinMillis } = restart.giveUp
+  return `${text}!${failedAt.map((at) => now - at).filter((ago) => ago <= withinMillis)}`
 }
 
 /** Who belongs to whom; to which life, decides nothing. Who has had a life that is over can be said to register. */

@@ -25,6 +25,36 @@ const kinds = {
     resources: ["mail"],
     stopTimeoutMillis: 10_000
   }),
+  /** Rests longer after each failure, up to a limit, and then waits for a hand. */
+  grower: registration("grower", {
+    restart: {
+      _tag: "After",
+      delayMillis: 20_000,
+      growth: { factor: 2, maxMillis: 40_000, jitter: 0 },
+      healthyMillis: 20_000,
+      giveUp: { failures: 3, withinMillis: 60_000, outcome: "Park" },
+      onSuccess: "Unregister"
+    }
+  }),
+  attachedParker: registration("attachedParker", {
+    ...attached,
+    restart: {
+      _tag: "After",
+      delayMillis: 0,
+      giveUp: { failures: 2, withinMillis: 20_000, outcome: "Park" },
+      onSuccess: "Restart"
+    }
+  }),
+  attachedQuitter: registration("attachedQuitter", {
+    ...attached,
+    restart: {
+      _tag: "After",
+      delayMillis: 0,
+      thenMillis: [20_000],
+      giveUp: { failures: 2, withinMillis: 20_000, outcome: "Unregister" },
+      onSuccess: "Unregister"
+    }
+  }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
   /** Never made from a spare, and alone with its module. */
   loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
@@ -185,6 +215,39 @@ export const worlds: { readonly [name: string]: Bounds } = {
     byWorkers: [owned.rester, kinds.job],
     crashes: 0,
     failedBirths: 0
+  },
+  "a delay that grows, and a limit": {
+    slots: 1,
+    registrations: 2,
+    menu: [kinds.grower],
+    crashes: 0,
+    failedBirths: 2,
+    resume: true
+  },
+  "two that park, and others meanwhile": {
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.grower, kinds.job],
+    crashes: 0,
+    failedBirths: 0,
+    resume: true
+  },
+  "attached workers that are given up": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.attachedParker, kinds.attachedQuitter],
+    crashes: 1,
+    failedBirths: 0
+  },
+  "one slot, crashes that are too many": {
+    killAfter: 10_000,
+    slots: 1,
+    registrations: 2,
+    menu: [kinds.attachedParker, kinds.attachedQuitter],
+    crashes: 3,
+    failedBirths: 0,
+    resume: true
   },
   "workers that belong to workers that belong to a worker": {
     slots: 3,

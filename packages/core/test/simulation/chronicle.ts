@@ -36,6 +36,8 @@ const none = {
   lives: 0,
   "failed births": 0,
   crashes: 0,
+  parked: 0,
+  resumed: 0,
   signals: 0,
   spares: 0,
   "spares taken": 0,

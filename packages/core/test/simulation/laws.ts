@@ -22,7 +22,8 @@ export const laws = {
   heap: "S16 the heap does not grow with the history",
   spares:
     "S17 spares are no workers: as many as wanted, begun one at a time, each ended once: taken, lost or with the postmaster",
-  ownership: "S18 what belongs to a life ends with it, and nobody is terminated without a reason"
+  ownership: "S18 what belongs to a life ends with it, and nobody is terminated without a reason",
+  parking: "S19 whoever fails too often is given up, nobody else is, and it starts again when somebody wants it to"
 } as const
 
 export type Law = keyof typeof laws

@@ -7,7 +7,7 @@ import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Ident
 import { isBefore, openStartTimes, type Phase } from "@effect-postmaster/core/Phase"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
 import { isAttached, type LifeRef, type Registration } from "@effect-postmaster/core/Registration"
-import { isJob } from "@effect-postmaster/core/Restart"
+import { isJob, type Restart } from "@effect-postmaster/core/Restart"
 import type { PostmasterSnapshot, WorkerSnapshot } from "@effect-postmaster/core/Snapshot"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import type { Chronicle } from "./chronicle.ts"
@@ -15,7 +15,7 @@ import type { SimulatedClock } from "./clock.ts"
 import type { Ended, SimulatedSpawner } from "./spawner.ts"
 
 /** `Idle` is what a snapshot calls Waiting or Resting: which of them is a matter of time. */
-type State = "Idle" | "Starting" | "Started" | "Ready" | "Stopping"
+type State = "Idle" | "Starting" | "Started" | "Ready" | "Stopping" | "Parked"
 
 interface Tenant {
   readonly ref: SlotRef
@@ -25,6 +25,12 @@ interface Tenant {
   ready: boolean
   /** How the last life ended. A birth that failed was none. */
   lastExit: ExitStatus["_tag"] | undefined
+  /** It has not lived since it was registered, or resumed. */
+  fresh: boolean
+  /** Its failures since then, and how many of them are in a row at least and at most. */
+  failedAt: Array<Moment>
+  row: readonly [least: number, most: number]
+  bornAt: Moment
   /** The monotonic time of the next birth; absent if recovery decides. */
   notBefore: number | undefined
   /** The time on the timers at which it has come, at the latest. */
@@ -37,11 +43,19 @@ interface Tenant {
   readonly owner: LifeRef | undefined
 }
 
+/** The monotonic time of an event lies between these: the clock may have run on while the timers stood still. */
+interface Moment {
+  readonly earliest: number
+  readonly latest: number
+}
+
 export interface Observer {
   readonly hear: (event: PostmasterEvent) => void
   /** Takes the table as it is, before the first event. */
   readonly prime: (snapshot: PostmasterSnapshot) => void
   readonly doom: (ref: SlotRef) => void
+  /** Somebody wants it to start. */
+  readonly wantsStart: (ref: SlotRef) => void
   /** Everybody who has this resource is to be terminated. */
   readonly doomUsers: (resource: string) => void
   readonly holds: (ref: SlotRef) => boolean
@@ -98,6 +112,26 @@ const judge = ({ joined, status }: Ended, attached: boolean): Verdict => {
   return status.code === 0 ? "Done" : status.code === 1 ? "Failed" : "Crashed"
 }
 
+/** The delay after so many failures in a row, without jitter. */
+const restOf = (
+  { delayMillis, growth, thenMillis = [] }: Extract<Restart, { readonly _tag: "After" }>,
+  failures: number
+): number => {
+  const listed = [delayMillis, ...thenMillis]
+  let rest = listed[Math.max(0, Math.min(failures, listed.length) - 1)]!
+  for (let more = listed.length; growth !== undefined && more < failures; more++) {
+    rest = Math.min(growth.maxMillis, rest * growth.factor)
+  }
+  return rest
+}
+
+/** How long a life lasts that ends a row of failures. */
+const healthyMillis = (restart: Restart): number => {
+  if (restart._tag === "Never") return Number.POSITIVE_INFINITY
+  const { delayMillis, growth, thenMillis = [] } = restart
+  return restart.healthyMillis ?? Math.max(60_000, delayMillis, ...thenMillis, growth?.maxMillis ?? 0)
+}
+
 const sameStatus = (self: ExitStatus, that: ExitStatus): boolean =>
   self._tag === that._tag &&
   (self._tag !== "Exited" || self.code === (that as typeof self).code) &&
@@ -111,6 +145,8 @@ export const make = (world: World): Observer => {
   const generations = new Map<number, number>()
   /** Whose termination was asked for before anybody told of them. */
   const doomedUnseen = new Set<string>()
+  /** Whoever somebody wants to start, since the last check. */
+  const wantedToStart = new Set<string>()
   let wanted: { readonly resource: string; readonly at: number } | undefined
   let phase: Phase = "Init"
   let shutdown: string | undefined
@@ -140,6 +176,47 @@ export const make = (world: World): Observer => {
     tenant.dueAt = next === undefined ? Number.POSITIVE_INFINITY : chronicle.now() + next
   }
 
+  const moment = (): Moment => ({ earliest: clock.earliest(), latest: clock.monotonic() })
+
+  /** How many failures in a row there have been is not known of whoever was there before the first event. */
+  const primed = new Set<Tenant>()
+
+  /** A failure that it was not told to: what must follow, as far as it can be known. */
+  const failed = (tenant: Tenant, next: number | undefined, atLeast: number): void => {
+    const { name, restart } = tenant.registration
+    if (restart._tag === "Never" || (isAttached(tenant.registration) && recovering)) return
+    const now = moment()
+    tenant.row = [tenant.row[0] + 1, tenant.row[1] + 1]
+    tenant.failedAt.push(now)
+    tenant.failedAt.splice(0, tenant.failedAt.length - (restart.giveUp?.failures ?? 1))
+    if (next === undefined) return
+    const [least, most] = tenant.row
+    const bounds = [least, primed.has(tenant) ? most + 20 : most].map((failures) => restOf(restart, failures))
+    const shortest = Math.floor(Math.min(...bounds) * (1 - (restart.growth?.jitter ?? 0)))
+    if (next < Math.max(shortest, atLeast) || next > Math.ceil(Math.max(...bounds, atLeast > 0 ? 10_000 : 0))) {
+      broken("births", `${name} in ${next} ms after ${least} to ${most} failures in a row, ${JSON.stringify(restart)}`)
+    }
+    if (mustBeGivenUp(tenant)) broken("parking", `${name} starts again, and has failed too often`)
+  }
+
+  const mustBeGivenUp = ({ failedAt, registration: { restart } }: Tenant): boolean => {
+    if (restart._tag === "Never" || restart.giveUp === undefined) return false
+    const { failures, withinMillis } = restart.giveUp
+    return failedAt.length >= failures && failedAt.at(-1)!.latest - failedAt[0]!.earliest <= withinMillis
+  }
+
+  /** Whether it may be; what was before the first event is not known. */
+  const givenUp = (tenant: Tenant, outcome: "Park" | "Unregister"): void => {
+    const { name, restart } = tenant.registration
+    const { failedAt } = tenant
+    if (restart._tag === "Never" || restart.giveUp?.outcome !== outcome) return broken("parking", `${name} is given up`)
+    if (primed.has(tenant)) return
+    const { failures, withinMillis } = restart.giveUp
+    if (failedAt.length < failures || failedAt.at(-1)!.earliest - failedAt[0]!.latest > withinMillis) {
+      broken("parking", `${name} is given up after ${failedAt.length} failures`)
+    }
+  }
+
   const isAlive = (life: LifeRef): boolean => tenants.get(key(life.ref))?.pid === life.pid
 
   /** Nobody is terminated of the postmaster's own accord. */
@@ -160,6 +237,10 @@ export const make = (world: World): Observer => {
       pid: undefined,
       ready: false,
       lastExit: undefined,
+      fresh: true,
+      failedAt: [],
+      row: [0, 0],
+      bornAt: moment(),
       notBefore: clock.monotonic(),
       dueAt: chronicle.now(),
       doomedAt: doomedUnseen.has(key(ref)) ? chronicle.now() : undefined
@@ -302,11 +383,17 @@ export const make = (world: World): Observer => {
       if (isAttached(registration) && !recovering && shutdown !== "Immediate") crashOf = registration.name
     }
     const { nextStartInMillis: next } = event
-    if (next !== undefined && verdict !== "Done") {
+    if (verdict === "Done") tenant.row = [0, 0]
+    else {
       const { restart } = registration
-      if (restart._tag === "Never" || next !== restart.delayMillis) {
-        broken("births", `${registration.name} in ${next} ms`)
-      }
+      if (next !== undefined && restart._tag === "Never") broken("births", `${registration.name} in ${next} ms`)
+      const now = moment()
+      const healthy = healthyMillis(restart)
+      tenant.row = [
+        now.latest - tenant.bornAt.earliest >= healthy ? 0 : tenant.row[0],
+        now.earliest - tenant.bornAt.latest >= healthy ? 0 : tenant.row[1]
+      ]
+      if (event.told === undefined) failed(tenant, next, 0)
     }
     tenant.lastExit = event.status._tag
     for (const other of tenants.values()) {
@@ -323,8 +410,11 @@ export const make = (world: World): Observer => {
       case "Registered":
         return
       case "Unregistered":
-        if (tenant.state !== "Idle") broken("story", `${event.name} is unregistered and ${tenant.state}`)
+        if (tenant.state !== "Idle" && tenant.state !== "Parked") {
+          broken("story", `${event.name} is unregistered and ${tenant.state}`)
+        }
         if (event.reason === "Terminated") terminated(tenant)
+        if (event.reason === "GaveUp") givenUp(tenant, "Unregister")
         registrations.delete(event.name)
         registrants.delete(event.name)
         tenants.delete(key(event.ref))
@@ -336,6 +426,8 @@ export const make = (world: World): Observer => {
         if (tenant.state !== "Starting") broken("story", `${event.name} started and was ${tenant.state}`)
         holdBackSpares(100)
         tenant.state = "Started"
+        tenant.fresh = false
+        tenant.bornAt = moment()
         tenant.pid = event.pid
         tenant.ready = false
         return
@@ -352,7 +444,23 @@ export const make = (world: World): Observer => {
           broken("exits", `the birth of ${event.name} did not fail`)
         }
         holdBackSpares(100)
+        failed(tenant, event.nextStartInMillis, 100)
         return rest(tenant, event.nextStartInMillis)
+      case "Parked":
+        if (tenant.state !== "Idle" || tenant.notBefore !== undefined) broken("parking", `${event.name} is not at rest`)
+        chronicle.count("parked")
+        givenUp(tenant, "Park")
+        tenant.state = "Parked"
+        return
+      case "Resumed":
+        if (!wantedToStart.has(key(event.ref))) broken("parking", `nobody wants ${event.name} to start`)
+        if (tenant.state === "Parked") chronicle.count("resumed")
+        else if (tenant.state !== "Idle") broken("parking", `${event.name} is ${tenant.state} and resumed`)
+        tenant.fresh = true
+        tenant.failedAt = []
+        tenant.row = [0, 0]
+        primed.delete(tenant)
+        return rest(tenant, 0)
       case "SignalSent":
         if (tenant.pid !== event.pid) broken("story", `${event.signal} to pid ${event.pid}, which is not ${event.name}`)
         if (event.target === "Process") terminated(tenant)
@@ -366,7 +474,7 @@ export const make = (world: World): Observer => {
 
   const phaseReached = (reached: Phase): void => {
     if (reached === "Startup" && recovering) {
-      // The crash group has been made anew: its rests are over.
+      // The crash group has been made anew: its rests are over, and whoever is parked stays so.
       for (const tenant of tenants.values()) {
         if (isAttached(tenant.registration) && tenant.state === "Idle") rest(tenant, 0)
       }
@@ -443,6 +551,8 @@ export const make = (world: World): Observer => {
       tenant.pid = worker.pid
       tenant.ready = worker.pid !== undefined && spawner.lives.get(worker.ref.slot)?.saidReady === true
       tenant.lastExit = worker.lastExit?._tag
+      tenant.fresh = worker.lastExit === undefined || worker.lastExit._tag === "NotStarted"
+      primed.add(tenant)
       if (worker.nextStartAt !== undefined) {
         tenant.notBefore = worker.nextStartAt - world.epoch
         tenant.dueAt = chronicle.now() + Math.max(0, tenant.notBefore - clock.monotonic())
@@ -523,6 +633,9 @@ export const make = (world: World): Observer => {
         if (tenant.registration.resources?.includes(resource)) tenant.doomedAt ??= chronicle.now()
       }
     },
+    wantsStart: (ref) => {
+      wantedToStart.add(key(ref))
+    },
     holds: (ref) => tenants.has(key(ref)),
     phase: () => phase,
     halted: () => halted,
@@ -530,6 +643,7 @@ export const make = (world: World): Observer => {
       chronicle.count("checks")
       // Whoever was there has been told of by now; the rest were stale.
       doomedUnseen.clear()
+      wantedToStart.clear()
       for (const pid of spawner.unreported.keys()) broken("exits", `the end of pid ${pid} was not reported`)
       for (const who of spawner.failedBirths) broken("exits", `the failed birth in ${who} was not reported`)
       if (snapshot.phase !== phase) broken("story", `phase ${snapshot.phase}, by the events ${phase}`)
@@ -546,14 +660,16 @@ export const make = (world: World): Observer => {
     },
     checkHandle: (ref, status) => {
       const tenant = tenants.get(key(ref))
-      const expected = tenant === undefined || (tenant.state === "Idle" && tenant.lastExit !== undefined)
+      const expected = tenant === undefined || tenant.state === "Parked"
         ? "Stopped"
         : tenant.pid === undefined
-        ? tenant.lastExit === undefined ? "NotYetStarted" : "Stopped"
+        ? tenant.fresh ? "NotYetStarted" : "Stopped"
         : tenant.ready
         ? "Ready"
         : "Started"
       if (status._tag !== expected) broken("handles", `${formatRef(ref)} reads ${status._tag}, and is ${expected}`)
+      const isParked = status._tag === "Stopped" && status.parked === true
+      if (isParked !== (tenant?.state === "Parked")) broken("handles", `${formatRef(ref)} is parked: ${isParked}`)
       if ("pid" in status && status.pid !== tenant?.pid) broken("handles", `${formatRef(ref)} reads pid ${status.pid}`)
     }
   }
@@ -599,6 +715,9 @@ const describe = (event: PostmasterEvent): string => {
       return `${event._tag} ${event.spare} ${event.loss.cause} next ${event.nextStartInMillis}`
     case "Starting":
       return `${event._tag}${about} ${event.spare}`
+    case "Parked":
+      return `${event._tag}${about} ${event.failures} ${event.withinMillis}`
+    case "Resumed":
     case "Registered":
     case "CrashDetected":
     case "ReloadRequested":

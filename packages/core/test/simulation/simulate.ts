@@ -69,14 +69,29 @@ export const simulate = (options: Options): Effect.Effect<Outcome> =>
 // -----------------------------------------------------------------------------
 
 const drawRestart = (
-  { chance, millis, weighted }: Random.Random
+  { below, chance, fraction, millis, weighted }: Random.Random
 ): BackgroundWorker.Options<typeof Schema.Void>["restart"] => {
   const onSuccess = chance(0.15) ? "Restart" : "Unregister"
-  return weighted([
-    [4, Restart.never({ onSuccess })],
-    [1, Restart.after(0, { onSuccess })],
-    [5, Restart.after(millis(100, 12 * hour), { onSuccess })]
-  ])
+  const policy = weighted<() => Restart.Restart>([
+    [4, () => Restart.never({ onSuccess })],
+    [1, () => Restart.after(0, { onSuccess })],
+    [5, () => Restart.after(millis(100, 12 * hour), { onSuccess })],
+    [2, () =>
+      Restart.exponential(millis(1, minute), {
+        factor: 1 + 3 * fraction(),
+        max: millis(minute, 12 * hour),
+        jitter: chance(0.5) ? 0 : fraction(),
+        onSuccess
+      })],
+    [1, () => Restart.delays([millis(1, minute), 0, millis(1, hour)], { onSuccess })]
+  ])()
+  const healthy = chance(0.3) ? Restart.resetAfter(policy, millis(second, day)) : policy
+  if (chance(0.6)) return healthy
+  return Restart.giveUp(healthy, {
+    failures: 1 + below(6),
+    within: millis(second, 20 * day),
+    outcome: chance(0.3) ? "Unregister" : "Park"
+  })
 }
 
 type Worker = BackgroundWorker.BackgroundWorker<typeof Schema.Void>
@@ -481,6 +496,12 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     return handle.terminate
   }
 
+  const resume = (handle: WorkerHandle): Effect.Effect<void> => {
+    observer.wantsStart(handle.ref)
+    chronicle.note(`resume ${handle.name}`)
+    return handle.resume
+  }
+
   const operations: ReadonlyArray<readonly [number, () => Effect.Effect<unknown, unknown>]> = [
     [30, register],
     // A caller that does not wait for the answer gets its worker all the same.
@@ -495,6 +516,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     [2, () => Effect.forEach(Array.from({ length: 1 + random.below(12) }), register)],
     [10, () => handles.length === 0 ? Effect.void : terminate(random.pick(handles))],
     [5, () => stale.length === 0 ? Effect.void : terminate(random.pick(stale))],
+    [8, () => handles.length === 0 ? Effect.void : resume(random.pick(handles))],
+    [1, () => stale.length === 0 ? Effect.void : resume(random.pick(stale))],
     [1, () => Effect.forEach(handles, terminate)],
     [1, () => {
       observer.doomUsers("disk")

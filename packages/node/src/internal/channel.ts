@@ -13,6 +13,7 @@ import { ExitError } from "@effect-postmaster/core/ExitStatus"
 import { ChildReport, Launch } from "@effect-postmaster/core/Spawner"
 import type { LifeOrder } from "@effect-postmaster/core/WorkerLife"
 import { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
+import type * as LogLevel from "effect/LogLevel"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { headerBytes, putHeader } from "./frames.ts"
@@ -26,11 +27,23 @@ export const maxFrameFromWorker = 1024 * 1024
 /** The longest frame a worker accepts. It carries the arguments, and the postmaster is trusted. */
 export const maxFrameToWorker = 64 * 1024 * 1024
 
+/** What the application logs; a worker need not tell more. */
+const MinimumLogLevel = /* @__PURE__ */ Schema.Literals([
+  "All",
+  "Fatal",
+  "Error",
+  "Warn",
+  "Info",
+  "Debug",
+  "Trace",
+  "None"
+])
+
 /** What the postmaster tells a process. `Launch` comes once; before it, to a spare, `Prepare`. */
 export const ToWorker = /* @__PURE__ */ Schema.TaggedUnion({
   /** Import these modules ahead of a launch. */
   Prepare: { modules: /* @__PURE__ */ Schema.Array(Schema.String) },
-  Launch: { launch: Launch },
+  Launch: { launch: Launch, minimumLogLevel: /* @__PURE__ */ Schema.optionalKey(MinimumLogLevel) },
   Signal: { signal: WorkerSignal }
 })
 
@@ -40,6 +53,7 @@ export type ToWorker = typeof ToWorker.Type
 export type Told = Exclude<ToWorker, { readonly _tag: "Launch" }> | {
   readonly _tag: "Launch"
   readonly launch: LifeOrder
+  readonly minimumLogLevel?: LogLevel.LogLevel
 }
 
 /**

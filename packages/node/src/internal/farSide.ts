@@ -14,6 +14,7 @@
  */
 import { isMain } from "@effect-postmaster/core/BackgroundWorker"
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
+import type { LogEntry } from "@effect-postmaster/core/LogEntry"
 import type { ChildReport } from "@effect-postmaster/core/Spawner"
 import type { LifeOrder, WorkerHost, WorkerLife } from "@effect-postmaster/core/WorkerLife"
 import * as WorkerRuntime from "@effect-postmaster/core/WorkerRuntime"
@@ -22,6 +23,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Module from "node:module"
 import { decodeToWorker, encodeToPostmaster, maxFrameToWorker, type Told, type ToPostmaster } from "./channel.ts"
+import { entryLines } from "./entryLine.ts"
 import { makeDeframer } from "./frames.ts"
 import { lastWords } from "./lastWords.ts"
 import type { Line, OpenLine } from "./line.ts"
@@ -178,7 +180,11 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
 
   const host: WorkerHost = {
     report,
-    log: (line, level) => void (level === "Warn" ? process.stderr : process.stdout).write(`${line}\n`),
+    // An entry that was built with an older core logs in lines, and says with each whether it is a warning.
+    log: (entry: LogEntry | string, level?: string) =>
+      void (level === "Warn" ? process.stderr : process.stdout).write(
+        typeof entry === "string" ? `${entry}\n` : entryLines(entry)
+      ),
     port: () => {
       dataLine ??= carrier.openLine((problem) => crash(new Error(`the postmaster sent ${problem} on the data line`)))
       return dataLine.port
@@ -211,8 +217,10 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
     switch (message._tag) {
       case "Prepare":
         return standBy(message.modules)
-      case "Launch":
-        return begin(message.launch)
+      case "Launch": {
+        const { launch, minimumLogLevel } = message
+        return begin(minimumLogLevel === undefined ? launch : { ...launch, minimumLogLevel })
+      }
       case "Signal":
         if (message.signal !== "SIGKILL") onSignal[message.signal]()
     }

@@ -21,6 +21,7 @@ import {
 import type { Forked, Gone } from "./fork.ts"
 import { words } from "./startGroup.ts"
 import { openThreadLine } from "./threadLine.ts"
+import { makeThreadReader, type ThreadOutput } from "./threadOutput.ts"
 
 /** A program for a thread, and its surroundings. */
 export interface ThreadOrder {
@@ -36,6 +37,7 @@ export interface ThreadData {
   readonly channel: MessagePort
   /** The data line. */
   readonly line: MessagePort
+  readonly output: ThreadOutput
 }
 
 /** Bytes in, bytes out, like a socket; anything else on the port is not ours, and ends it. */
@@ -69,6 +71,7 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
   Effect.suspend(() => {
     const { port1: port, port2: theirs } = new MessageChannel()
     const { port1: line, port2: theirLine } = new MessageChannel()
+    const output = makeThreadReader()
     let worker: Worker
     try {
       worker = new Worker(order.file, {
@@ -77,13 +80,15 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
         ...(order.execArgv === undefined ? undefined : { execArgv: [...order.execArgv] }),
         env: order.env,
         resourceLimits: order.resourceLimits,
-        workerData: { channel: theirs, line: theirLine } satisfies ThreadData,
-        transferList: [theirs, theirLine]
+        workerData: { channel: theirs, line: theirLine, output: output.theirs } satisfies ThreadData,
+        transferList: [theirs, theirLine, output.theirs.port]
       })
     } catch (cause) {
+      output.end()
       return Effect.fail(words(cause))
     }
     const channel = makeChannel(port)
+    output.adopt(worker.stdout, worker.stderr)
     let killed = false
     let over = false
     let lost: string | undefined
@@ -104,6 +109,7 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
       }
       if (!channel.destroyed) channel.push(null)
       port.close()
+      output.end()
       finish(
         killed
           ? { code: null, signal: "SIGKILL" }
@@ -112,8 +118,8 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
     })
     return Effect.succeed(adopt({
       pid: worker.threadId as Pid,
-      stdout: worker.stdout,
-      stderr: worker.stderr,
+      stdout: output.stdout,
+      stderr: output.stderr,
       channel,
       openLine: openThreadLine(line),
       // A thread hears of everything else on its channel, or not at all.

@@ -38,6 +38,8 @@ export interface Ear {
   readonly deliver: () => void
   /** Says that sending may go on. */
   readonly drained: () => void
+  /** Hands on what is left, also what was held back: the other side is gone. */
+  readonly end: () => void
   readonly close: () => void
   readonly isClosed: () => boolean
 }
@@ -46,11 +48,13 @@ export interface Ear {
 export const makeEar = (next: () => Uint8Array | string | undefined, broken: (problem: string) => void): Ear => {
   let listener: FrameListener | undefined
   let paused = false
+  /** Nothing more comes, so nothing is held back any more. */
+  let ended = false
   let closed = false
   /** Somebody is being told; what he asks for meanwhile is seen when he has returned. */
   let busy = false
 
-  const isOpen = (): boolean => listener !== undefined && !paused && !closed
+  const isOpen = (): boolean => listener !== undefined && (!paused || ended) && !closed
 
   const deliver = (): void => {
     if (busy) return
@@ -74,6 +78,10 @@ export const makeEar = (next: () => Uint8Array | string | undefined, broken: (pr
       paused = hold
     },
     drained: () => listener?.onDrain(),
+    end: () => {
+      ended = true
+      deliver()
+    },
     close: () => {
       closed = true
     },

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Readable } from "node:stream"
 import { makeLineSplitter, newline } from "./lines.ts"
 import { readOut } from "./readOut.ts"
@@ -80,15 +81,34 @@ export const makeTap = (stream: Readable): Tap => {
   }
 }
 
-/** Passes every line on, one after the other. A logger that throws costs its line and nothing else. */
-export const relayLines = Effect.fnUntraced(function*(tap: Tap, log: (line: string) => Effect.Effect<void>) {
+/**
+ * Passes every line on, one after the other, and takes the next ones only then. A logger that throws costs its line and
+ * nothing else; how many it has cost is told by `lost`, as soon as that can be logged.
+ */
+export const relayLines = Effect.fnUntraced(function*(
+  tap: Tap,
+  log: (line: string) => Effect.Effect<void>,
+  lost: (lines: number) => Effect.Effect<void>
+) {
   const splitter = makeLineSplitter()
+  let untold = 0
+  const tell = Effect.suspend(() =>
+    Effect.matchCause(lost(untold), {
+      onFailure: () => {},
+      onSuccess: () => {
+        untold = 0
+      }
+    })
+  )
   while (true) {
     const chunk = yield* tap.take
     for (const line of chunk === undefined ? splitter.end() : splitter.push(chunk)) {
-      yield* Effect.ignoreCause(log(line))
+      if (Exit.isFailure(yield* Effect.exit(log(line)))) untold++
+      else if (untold > 0) yield* tell
     }
-    if (chunk === undefined) return
+    if (chunk !== undefined) continue
+    if (untold > 0) yield* tell
+    return
   }
 })
 

@@ -208,7 +208,7 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
     unwritten,
     end: () => {
       readRest()
-      deliver()
+      ear.end()
       close()
     },
     close

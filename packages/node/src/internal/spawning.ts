@@ -10,6 +10,7 @@ import type { Pid } from "@effect-postmaster/core/Identity"
 import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
 import { NotSupported, ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import * as Effect from "effect/Effect"
+import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Os from "node:os"
@@ -63,7 +64,7 @@ const launchFrame = Effect.fnUntraced(function*(launch: Launch): Effect.fn.Retur
   if (!/^(?:file|data):/.test(module)) {
     return yield* notSupported(launch, `its entry ${module} is neither a file: nor a data: URL`)
   }
-  const frame = encodeToWorker({ _tag: "Launch", launch })
+  const frame = encodeToWorker({ _tag: "Launch", launch, minimumLogLevel: yield* References.MinimumLogLevel })
   if (frame.length > maxFrameToWorker) {
     return yield* notSupported(launch, `its launch has ${frame.length} bytes, and ${maxFrameToWorker} are allowed`)
   }

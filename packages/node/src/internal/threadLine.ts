@@ -67,6 +67,11 @@ export const openThreadLine = (messages: MessagePort): OpenLine => (broken) => {
       arrived.push(message)
       return
     }
+    // Not more than was sent, and at least something.
+    if (!(Number.isInteger(message) && message > 0 && message <= untaken)) {
+      close()
+      return broken(`a receipt of ${message} bytes, and ${untaken} were sent`)
+    }
     untaken -= message
     if (untaken <= highWaterBytes) drained()
   }
@@ -121,7 +126,7 @@ export const openThreadLine = (messages: MessagePort): OpenLine => (broken) => {
       for (let said = receiveMessageOnPort(messages); said !== undefined; said = receiveMessageOnPort(messages)) {
         receive(said.message)
       }
-      ear.deliver()
+      ear.end()
       close()
     },
     close

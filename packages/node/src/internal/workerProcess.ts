@@ -30,6 +30,7 @@ import type { Forked, Gone } from "./fork.ts"
 import { makeDeframer } from "./frames.ts"
 import { boundDrains, type Drain, makeTap, relayLines, type Tap } from "./output.ts"
 import { readOut } from "./readOut.ts"
+import { type Identity, logLine, logLost } from "./workerLog.ts"
 
 /** A process that was born, with what the holder of its scope needs beyond the contract. */
 export interface WorkerProcess {
@@ -108,7 +109,7 @@ export const makeWorkerProcess = (
   /** Hears the worker's reports, once there is a launch. */
   let report: ((report: ChildReport) => void) | undefined
   /** Who it is, in the log. */
-  let identity: Readonly<Record<string, unknown>> = { spare: pid }
+  let identity: Identity = { spare: pid }
   /** Set by the exit event. From then on the number `pid` is not ours to signal. */
   let gone: Gone | undefined
   /** The signals that end workers and that we have sent. */
@@ -281,9 +282,9 @@ export const makeWorkerProcess = (
     return code === lastCode ? ExitStatus.exited(code, lastWords) : ExitStatus.exited(code)
   }
 
-  const relay = (tap: Tap, log: (line: string) => Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
+  const relay = (tap: Tap, level: "Info" | "Warn"): Effect.Effect<Fiber.Fiber<void>> =>
     Effect.forkChild(
-      relayLines(tap, (line) => Effect.annotateLogs(log(line), identity)),
+      relayLines(tap, (line) => logLine(line, level, identity), (lines) => logLost(lines, identity)),
       { startImmediately: true }
     )
 
@@ -295,7 +296,7 @@ export const makeWorkerProcess = (
   }
 
   const watch = Effect.gen(function*() {
-    const readers = [yield* relay(stdout, Effect.logInfo), yield* relay(stderr, Effect.logWarning)]
+    const readers = [yield* relay(stdout, "Info"), yield* relay(stderr, "Warn")]
     const how = yield* Deferred.await(exited)
     yield* awaitEmpty(isEmpty)
     const unbound = boundDrains([stdout, stderr, control])

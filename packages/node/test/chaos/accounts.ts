@@ -4,6 +4,7 @@
  * caused.
  */
 import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
+import { wrongly } from "./callers.ts"
 import type { Entry } from "./crew.ts"
 import type { Report, Tenancy } from "./protocol.ts"
 
@@ -45,6 +46,12 @@ export const everyExitIsReported = (reports: ReadonlyArray<Report>, entries: Rea
   for (const { group, kind, pid } of entries) {
     if (!lives.has(group)) throw new Violation(`${kind} (pid ${pid}) signed and its worker was never reported`)
   }
+}
+
+/** Nobody was answered what he had not asked. */
+export const nobodyWasAnsweredWrong = (reports: ReadonlyArray<Report>, entries: ReadonlyArray<Entry>): void => {
+  for (const { kind } of entries) if (kind.startsWith(wrongly)) throw new Violation(kind)
+  for (const report of reports) if (report._tag === "Wrong") throw new Violation(`wrong: ${report.detail}`)
 }
 
 /** A spare that was begun and has not come to an end. */
@@ -126,7 +133,7 @@ export const nothingIsUncaused = (reports: ReadonlyArray<Report>, { killed, laun
 }
 
 /** How often what was seen. A launch may be given a spare that does not fit, and is then born without it. */
-export const seen = (reports: ReadonlyArray<Report>, count: (what: string) => void): void => {
+export const seen = (reports: ReadonlyArray<Report>, count: (what: string, by?: number) => void): void => {
   const ready = new Map<number, number>()
   const given = new Map<Tenancy, number | undefined>()
   for (const report of reports) {
@@ -155,6 +162,10 @@ export const seen = (reports: ReadonlyArray<Report>, count: (what: string) => vo
       }
       case "NotStarted":
         count(`seen: failed births, ${report.detail.split(": ").at(-1)}`)
+        break
+      case "Called":
+        count("seen: calls answered", report.answered)
+        count("seen: calls that ended with their worker", report.stopped)
         break
       case "Crash":
         count("seen: crashes of the attached")

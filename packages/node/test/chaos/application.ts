@@ -7,6 +7,7 @@ import type { SlotRef } from "@effect-postmaster/core/Identity"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
+import type { RegistrationError } from "@effect-postmaster/core/RegistrationError"
 import type { WorkerHandle } from "@effect-postmaster/core/WorkerHandle"
 import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import * as Cause from "effect/Cause"
@@ -19,7 +20,8 @@ import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 import { pathToFileURL } from "node:url"
-import { crew, visits } from "./crew.ts"
+import { call, callers, type Ledger } from "./callers.ts"
+import { type Called, crew, type Kind, visits } from "./crew.ts"
 import type { Counts, Order, Report, Request, Tenancy } from "./protocol.ts"
 
 // A log that cannot be written is no reason to end. Without a listener it would be: Node throws what a stream emits.
@@ -76,10 +78,43 @@ const toDescriptor = Logger.make<unknown, void>(({ logLevel, message }) => {
   Fs.writeSync(1, `${logLevel} ${String(message)}\n`)
 })
 
+/** Of a worker that may be called in some way or other. */
+type Handle = Omit<WorkerHandle, "client" | "waitForClient">
+
 const application = Effect.gen(function*() {
+  const scope = yield* Effect.scope
   const postmaster = yield* Postmaster
   const all = { ...crew, visits: visits(pathToFileURL(order.guest)) }
-  let handles: Array<WorkerHandle> = []
+  let handles: Array<Handle> = []
+  /** Those who call a worker until it has none of its lives left. */
+  let customers: Array<Fiber.Fiber<void>> = []
+  const ledger: Ledger = {
+    begun: 0,
+    answered: 0,
+    stopped: 0,
+    wrong: (detail) => Effect.sync(() => say({ _tag: "Wrong", detail }))
+  }
+
+  const isCalled = (kind: Kind): kind is Called => kind in callers
+
+  const register = (kind: Kind, millis: number): Effect.Effect<Handle, RegistrationError> => {
+    const args = { ledger: order.ledger, millis }
+    if (!isCalled(kind)) return postmaster.register(all[kind], args)
+    return Effect.tap(
+      postmaster.register(callers[kind], args),
+      (worker) => Effect.map(Effect.forkIn(call(worker, ledger), scope), (customer) => void customers.push(customer))
+    )
+  }
+
+  /** Waits for the end of every call, which must come when all who were called have ended. */
+  const allCalled = Effect.gen(function*() {
+    yield* Fiber.awaitAll(customers)
+    customers = []
+    const { answered, begun, stopped } = ledger
+    if (begun !== answered + stopped) yield* ledger.wrong(`${begun} calls, ${answered} answers and ${stopped} ends`)
+    say({ _tag: "Called", answered, stopped })
+    Object.assign(ledger, { begun: 0, answered: 0, stopped: 0 })
+  })
   let mostSpares = 0
   // One after the other: who is dismissed must have been hired.
   const requests = yield* Queue.unbounded<Request>()
@@ -87,7 +122,7 @@ const application = Effect.gen(function*() {
   const answer = (request: Request): Effect.Effect<void> => {
     switch (request._tag) {
       case "Register":
-        return postmaster.register(all[request.kind], { ledger: order.ledger, millis: request.millis }).pipe(
+        return register(request.kind, request.millis).pipe(
           Effect.match({
             onFailure: ({ reason }) => say({ _tag: "Refused", reason: reason._tag }),
             onSuccess: (handle) => {
@@ -107,6 +142,13 @@ const application = Effect.gen(function*() {
           yield* Effect.forEach(handles, (handle) => handle.terminate)
           yield* Effect.forEach(handles, (handle) => handle.waitForEnd)
           handles = []
+          // What was owned ends with its owners, and needs nobody's word; what was not is still there.
+          yield* Effect.forEach(yield* postmaster.find(callers.owned), (handle) => handle.waitForEnd)
+          yield* Effect.forEach(
+            yield* postmaster.find(callers.answers),
+            (handle) => Effect.andThen(handle.terminate, handle.waitForEnd)
+          )
+          yield* allCalled
           const { freeSlots, workers } = yield* postmaster.snapshot
           say({ _tag: "Cleared", workers: workers.length, freeSlots })
         }).pipe(Effect.catch((died) => Effect.sync(() => say({ _tag: "Died", detail: died.message }))))
@@ -140,6 +182,7 @@ const application = Effect.gen(function*() {
   yield* Effect.forkChild(Effect.forever(Effect.flatMap(Queue.take(requests), answer)))
   say({ _tag: "Ready" })
   const end = yield* Effect.exit(postmaster.awaitHalt)
+  yield* allCalled
   yield* Fiber.await(events)
   return end
 })

@@ -88,7 +88,11 @@ const kinds: ReadonlyArray<Kind> = [
   "begets",
   "begetsAndReturns",
   "begetsAndCrashes",
-  "missing"
+  "missing",
+  "answers",
+  "answers",
+  "leads",
+  "leads"
 ]
 
 /** Mulberry32. Chaos on real processes does not repeat, but its choices do. */
@@ -273,6 +277,7 @@ export const run = async (options: Options): Promise<Outcome> => {
 
   const everythingAddsUp = (app: Application): void => {
     Accounts.everyExitIsReported(app.reports, ground.entries())
+    Accounts.nobodyWasAnsweredWrong(app.reports, ground.entries())
     Accounts.nothingIsUncaused(app.reports, app.harm)
   }
 
@@ -401,7 +406,10 @@ export const run = async (options: Options): Promise<Outcome> => {
   const storm = async (app: Application, millis: number): Promise<void> => {
     const all = misfortunes(app)
     const end = performance.now() + millis
-    for (let hired = 0; hired < 8; hired++) hire(app)
+    // In every round somebody calls and is called.
+    hire(app, "answers")
+    hire(app, "leads")
+    for (let hired = 2; hired < 8; hired++) hire(app)
     while (performance.now() < end) {
       await sleep(20 + below(180))
       await pick(all)!()
@@ -485,6 +493,7 @@ export const run = async (options: Options): Promise<Outcome> => {
     await everybodyIsGone(20_000)
     Accounts.standing(app.reports)
     Accounts.nothingIsUncaused(app.reports, app.harm)
+    Accounts.nobodyWasAnsweredWrong(app.reports, ground.entries())
     isOver(app)
   }
 

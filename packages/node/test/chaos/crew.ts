@@ -24,7 +24,7 @@ export interface Entry {
   readonly kind: string
 }
 
-const sign = (ledger: string, kind: string): Effect.Effect<void> =>
+export const sign = (ledger: string, kind: string): Effect.Effect<void> =>
   Effect.sync(() => Fs.appendFileSync(ledger, `${JSON.stringify({ pid: process.pid, group: process.pid, kind })}\n`))
 
 type Options = Omit<BackgroundWorker.Options<typeof Args>, "entry" | "args">
@@ -70,7 +70,10 @@ export const crew = {
 export const visits = (module: URL) =>
   BackgroundWorker.make("visits", { entry: { module, export: "serves" }, args: Args, restart: "300 millis" })
 
-export type Kind = keyof typeof crew | "visits"
+/** Those of `callers.ts` who are registered by the application. */
+export type Called = "answers" | "leads"
+
+export type Kind = keyof typeof crew | "visits" | Called
 
 // --- those who mean well ---
 

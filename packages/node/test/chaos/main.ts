@@ -66,4 +66,6 @@ if (violation !== undefined) {
   console.error(`the same choices again: npm run chaos -- --seed ${seed} --seconds ${seconds}`)
   process.exit(1)
 }
-console.log("no process is left, nothing has leaked, slots and spares add up, every exit was reported")
+console.log(
+  "no process is left, nothing has leaked, slots and spares add up, every exit was reported, every call has ended"
+)

@@ -57,6 +57,9 @@ export type Report =
   | { readonly _tag: "SpareEnded"; readonly spare: number }
   | { readonly _tag: "EventsLost"; readonly count: number }
   | { readonly _tag: "Crash" }
+  /** What has become of the application's own calls; all have ended. */
+  | { readonly _tag: "Called"; readonly answered: number; readonly stopped: number }
+  | { readonly _tag: "Wrong"; readonly detail: string }
   | { readonly _tag: "Cleared"; readonly workers: number; readonly freeSlots: number }
   | {
     readonly _tag: "Counted"
