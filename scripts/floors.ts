@@ -41,6 +41,7 @@ const plans: Record<string, Plan> = {
         "SpawnError",
         "SpareLoss",
         "FramePort",
+        "Vitals",
         "LogEntry",
         "internal/cells",
         "internal/rpcCodec",
@@ -58,6 +59,7 @@ const plans: Record<string, Plan> = {
         "internal/caller",
         "internal/callee",
         "internal/desk",
+        "internal/meter",
         "internal/restarts",
         "internal/entryLogger",
         "internal/workerLine"

@@ -36,7 +36,7 @@ const inHandles = (file: string, faults: ReadonlyArray<Planted>) =>
     find,
     put,
     searched: false,
-    tests: ["watch", "Postmaster"]
+    tests: ["watch", "Restart", "Postmaster"]
   }))
 
 const inWhatIsSeen = (file: string, faults: ReadonlyArray<Planted>) =>
@@ -960,6 +960,21 @@ export const faults: ReadonlyArray<Fault> = [
     ]
   ]),
   ...inHandles("internal/watch.ts", [
+    [
+      "it is worth while to wait for a parked worker",
+      "!self.gone && !isParked(self)",
+      "!self.gone"
+    ],
+    [
+      "whoever wants a client waits for a parked worker",
+      "self.gone || isParked(self) ? whenStopped",
+      "self.gone ? whenStopped"
+    ],
+    [
+      "a resume returns while the worker is still parked",
+      "      Effect.andThen(Deferred.await(changed)),\n",
+      ""
+    ],
     [
       "nobody hears of the end of a tenancy",
       "  self.gone = gone\n",

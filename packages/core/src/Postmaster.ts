@@ -29,6 +29,7 @@ import type { RegistrationError } from "./RegistrationError.ts"
 import { SharedMemory } from "./SharedMemory.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
 import type { Spawner } from "./Spawner.ts"
+import type { Vitals } from "./Vitals.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerContext } from "./WorkerContext.ts"
 import type { WorkerHandle } from "./WorkerHandle.ts"
@@ -156,6 +157,8 @@ export class Postmaster extends Context.Service<Postmaster, {
    * again with `Recording.replay`.
    */
   readonly recording: Effect.Effect<Recording>
+  /** How long turns take, and what the workers' lines have carried. */
+  readonly vitals: Effect.Effect<Vitals>
   /** Passes a reload request on to every running worker (SIGHUP). */
   readonly reload: Effect.Effect<void>
   /** Asks for a shutdown and returns at once. A harsher mode overtakes a gentler one; a gentler one is ignored. */
@@ -278,6 +281,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     typeByPid: loop.typeByPid,
     terminateUsers: (resource) => loop.tell({ _tag: "TerminateUsersRequested", resource }),
     recording: loop.recording,
+    vitals: loop.vitals,
     reload: loop.tell({ _tag: "ReloadRequested" }),
     shutdown,
     awaitHalt: loop.awaitHalt
@@ -310,6 +314,7 @@ interface Engine extends
     | "typeByPid"
     | "terminateUsers"
     | "recording"
+    | "vitals"
     | "reload"
     | "shutdown"
     | "awaitHalt"

@@ -19,6 +19,7 @@ import { Postmaster } from "./Postmaster.ts"
 import type { PostmasterEvent } from "./PostmasterEvent.ts"
 import { type PostmasterSnapshot, SpareSnapshot, type WorkerSnapshot, WorkerState } from "./Snapshot.ts"
 import { SpareLoss } from "./SpareLoss.ts"
+import { turnBounds, type Vitals } from "./Vitals.ts"
 
 /**
  * What the layer may be given.
@@ -67,6 +68,13 @@ export const layerWith = (options?: Options): Layer.Layer<never, never, Postmast
  * | `postmaster_spares` | `state`: `starting`, `ready` | spares |
  * | `postmaster_phase` | `phase`: `init`, `startup`, `consistent`, `run`, `waiting`, `halted` | 1 for the present one, 0 for the others |
  * | `postmaster_recovering` | | 1 from a crash of the attached workers to the end of recovery |
+ *
+ * Of the postmaster itself, from its beginning on, and read like the gauges:
+ *
+ * | metric | kind | labels | what |
+ * | --- | --- | --- | --- |
+ * | `postmaster_turn_duration_seconds` | histogram | | from a fact that is heard to the last order that follows from it |
+ * | `postmaster_line_bytes_total` | counter | `direction`: `received`, `sent` | what the lines of workers have carried |
  *
  * Counters of what has happened since the layer was built:
  *
@@ -289,6 +297,7 @@ const measure = Effect.fnUntraced(function*(options: Options | undefined) {
     { startImmediately: true }
   )
   let seen = yield* postmaster.snapshot
+  let vitals = yield* postmaster.vitals
   for (const worker of seen.workers) {
     labelOf(worker)
     tenancyOf(worker.ref, hasLived(worker) ? worker.restarts + 1 : 0)
@@ -297,27 +306,30 @@ const measure = Effect.fnUntraced(function*(options: Options | undefined) {
   /** In the process of the postmaster a look is over at once; elsewhere the next reader has what it brings. */
   let look: Fiber.Fiber<unknown> | undefined
   const run = Effect.runForkWith(context)
-  const table = (): PostmasterSnapshot => {
-    if (look === undefined || look.pollUnsafe() !== undefined) {
-      look = run(Effect.ignoreCause(Effect.map(postmaster.snapshot, (snapshot) => {
-        seen = snapshot
-      })))
-    }
-    return seen
+  const refresh = (): void => {
+    if (look !== undefined && look.pollUnsafe() === undefined) return
+    look = run(Effect.ignoreCause(Effect.map(Effect.all([postmaster.snapshot, postmaster.vitals]), (all) => {
+      ;[seen, vitals] = all
+    })))
   }
   yield* Effect.addFinalizer(() => look === undefined ? Effect.void : Fiber.interrupt(look))
 
-  const gauge = (id: string, description: string, labels: Labels, read: (table: PostmasterSnapshot) => number) =>
+  const register = <Input, State>(metric: Metric.Metric<Input, State>, read: () => State) =>
     Effect.acquireRelease(
       Effect.sync(() =>
-        Metric.registerUnsafe(Metric.gauge(id, { description, attributes: labels }), context, {
-          get: () => ({ value: read(table()) }),
+        Metric.registerUnsafe(metric, context, {
+          get: () => {
+            refresh()
+            return read()
+          },
           update: () => {},
           modify: () => {}
         })
       ),
       (registration) => Effect.sync(() => registration.remove())
     )
+  const gauge = (id: string, description: string, labels: Labels, read: (table: PostmasterSnapshot) => number) =>
+    register(Metric.gauge(id, { description, attributes: labels }), () => ({ value: read(seen) }))
 
   const slots = (state: string, read: (table: PostmasterSnapshot) => number) =>
     gauge("postmaster_slots", "Slots by what their workers are doing", { state }, read)
@@ -346,6 +358,25 @@ const measure = Effect.fnUntraced(function*(options: Options | undefined) {
     {},
     ({ recovering }) => recovering ? 1 : 0
   )
+
+  yield* register(
+    Metric.histogram("postmaster_turn_duration_seconds", {
+      description: "How long turns take",
+      attributes: { unit: "seconds" },
+      boundaries: turnBounds.map((bound) => bound / 1000)
+    }),
+    () => turnState(vitals)
+  )
+  for (const direction of ["received", "sent"] as const) {
+    yield* register(
+      Metric.counter("postmaster_line_bytes_total", {
+        description: "What the lines of workers have carried",
+        attributes: { direction, unit: "bytes" },
+        incremental: true
+      }),
+      () => ({ count: vitals[`${direction}Bytes`], incremental: true })
+    )
+  }
 
   if (!Duration.isFinite(lagInterval)) return
   const interval = Duration.toSeconds(lagInterval)
@@ -380,6 +411,14 @@ interface Tenancy {
 /** Whether a first life has begun: a birth that failed was none. */
 const hasLived = ({ lastExit, restarts, startedAt }: WorkerSnapshot): boolean =>
   restarts > 0 || startedAt !== undefined || (lastExit !== undefined && lastExit._tag !== "NotStarted")
+
+const turnState = ({ turnMillis: { max, min, sum }, turns, turnsWithin }: Vitals): Metric.HistogramState => ({
+  buckets: turnsWithin.map((count, index) => [turnBounds[index]! / 1000, count]),
+  count: turns,
+  min: min / 1000,
+  max: max / 1000,
+  sum: sum / 1000
+})
 
 /** From a spare, which takes a millisecond, to a program that loads for a minute. */
 const boundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]

@@ -16,6 +16,7 @@ import { Recording } from "./Recording.ts"
 import { Registration } from "./Registration.ts"
 import { RegistrationError } from "./RegistrationError.ts"
 import { PostmasterSnapshot } from "./Snapshot.ts"
+import { Vitals } from "./Vitals.ts"
 import { WorkerStatus } from "./WorkerStatus.ts"
 
 /**
@@ -53,6 +54,7 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Snapshots", { success: PostmasterSnapshot, stream: true }),
   Rpc.make("Events", { success: PostmasterEvent, stream: true }),
   Rpc.make("Recording", { success: Recording }),
+  Rpc.make("Vitals", { success: Vitals }),
   Rpc.make("Reload"),
   Rpc.make("Shutdown", { payload: { mode: ShutdownMode } }),
   Rpc.make("AwaitHalt", { error: PostmasterDied })

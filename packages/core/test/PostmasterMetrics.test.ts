@@ -9,6 +9,7 @@ import {
   Snapshot,
   WorkerContext
 } from "@effect-postmaster/core"
+import * as FramePort from "@effect-postmaster/core/FramePort"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -29,6 +30,7 @@ import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import * as Meter from "../src/internal/meter.ts"
 
 const entry = { module: new URL("file:///worker.js") }
 const define = (name: string, options?: Partial<BackgroundWorker.Options<typeof Schema.Void>>) =>
@@ -327,14 +329,56 @@ describe("gauges", () => {
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       yield* Layer.buildWithScope(PostmasterMetrics.layer, scope)
-      assert.lengthOf(yield* scrape("slots", "phase", "recovering", "spares{"), states + 6 + 1 + 2)
+      assert.lengthOf(yield* scrape("slots", "phase", "recovering", "spares{", "line_bytes"), states + 6 + 1 + 2 + 2)
       yield* Scope.close(scope, Exit.void)
-      assert.deepStrictEqual(yield* scrape("slots", "phase", "recovering", "spares{"), [])
+      assert.deepStrictEqual(yield* scrape("slots", "phase", "recovering", "spares{", "line_bytes"), [])
       assert.deepStrictEqual(yield* scrape("events_lost"), ["postmaster_events_lost_total 0"])
     }).pipe(
       Effect.provide(TestPostmaster.layer),
       Effect.provideService(Metric.MetricRegistry, new Map())
     ))
+})
+
+describe("the postmaster itself", () => {
+  test("turns, and how long they take", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { turns } = yield* postmaster.vitals
+      yield* (yield* postmaster.register(Mail)).waitForReady
+      const now = yield* postmaster.vitals
+      // Asked for, born, ready.
+      assert.strictEqual(now.turns, turns + 3)
+      assert.deepStrictEqual(now.turnMillis, { sum: 0, min: 0, max: 0 })
+      assert.includeMembers(yield* scrape("turn_duration"), [
+        `postmaster_turn_duration_seconds_bucket{le="0.00005"} ${turns + 3}`,
+        "postmaster_turn_duration_seconds_sum 0",
+        `postmaster_turn_duration_seconds_count ${turns + 3}`
+      ])
+    }))
+
+  it("a turn is counted under the first bound that it does not exceed", () => {
+    const meter = Meter.make()
+    for (const millis of [0.05, 0.06, 3, 5000]) Meter.turned(meter, millis)
+    const { turnMillis, turns, turnsWithin } = Meter.vitals(meter)
+    assert.strictEqual(turns, 4)
+    assert.deepStrictEqual(turnMillis, { sum: 5003.11, min: 0.05, max: 5000 })
+    assert.deepStrictEqual(turnsWithin, [1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3])
+  })
+
+  it("what passes a port is counted both ways", () => {
+    const meter = Meter.make()
+    const [here, there] = FramePort.pair()
+    const port = Meter.metered(meter, here)
+    const heard: Array<number> = []
+    port.listen({ onFrame: (frame) => heard.push(frame.length), onDrain: () => {} })
+    there.listen({ onFrame: (frame) => heard.push(-frame.length), onDrain: () => {} })
+    there.send(new Uint8Array(3))
+    port.send(new Uint8Array(4))
+    there.send(new Uint8Array(5))
+    assert.deepStrictEqual(heard, [3, -4, 5])
+    const { receivedBytes, sentBytes } = Meter.vitals(meter)
+    assert.deepStrictEqual({ receivedBytes, sentBytes }, { receivedBytes: 8, sentBytes: 4 })
+  })
 })
 
 describe("a postmaster that says", () => {
@@ -346,7 +390,8 @@ describe("a postmaster that says", () => {
     const events = yield* Queue.unbounded<PostmasterEvent.PostmasterEvent>()
     const postmaster = Layer.mock(Postmaster)({
       events: Stream.fromQueue(events),
-      snapshot: Effect.provide(Effect.flatMap(Postmaster, ({ snapshot }) => snapshot), TestPostmaster.layer)
+      snapshot: Effect.provide(Effect.flatMap(Postmaster, ({ snapshot }) => snapshot), TestPostmaster.layer),
+      vitals: Effect.sync(() => Meter.vitals(Meter.make()))
     })
     yield* Layer.build(Layer.provide(PostmasterMetrics.layerWith({ lagInterval: "Infinity" }), postmaster))
     return (...said: ReadonlyArray<PostmasterEvent.PostmasterEvent>) =>
@@ -496,7 +541,11 @@ describe("inside a worker", () => {
       assert.include(yield* there, "postmaster_worker_starts_total{type=\"mail\"} 1")
       // The first export has asked for the table, the next one has it.
       yield* settled
-      assert.include(yield* there, "postmaster_slots{state=\"free\"} 6")
+      const text = yield* there
+      assert.include(text, "postmaster_slots{state=\"free\"} 6")
+      // Its own calls have come in by then, and answers have gone out.
+      assert.match(text, /postmaster_line_bytes_total\{direction="received"\} [1-9]/)
+      assert.match(text, /postmaster_line_bytes_total\{direction="sent"\} [1-9]/)
     }).pipe(Effect.provide(TestPostmaster.layer)))
 })
 

@@ -16,6 +16,7 @@ const written: { readonly [name: string]: Schema.Codec<unknown, unknown> } = {
   PostmasterSnapshot: Core.Snapshot.PostmasterSnapshot,
   PostmasterEvent: Core.PostmasterEvent.PostmasterEvent,
   Recording: Core.Recording.Recording,
+  Vitals: Core.Vitals.Vitals,
   RegistrationError: Core.RegistrationError,
   SpawnError: Core.SpawnError,
   SpareLoss: Core.SpareLoss,

@@ -43,9 +43,11 @@ import type { PostmasterSnapshot } from "../Snapshot.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
 import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
+import type { Vitals } from "../Vitals.ts"
 import * as Connection from "./connection.ts"
 import * as Hub from "./hub.ts"
 import * as Machine from "./machine.ts"
+import * as Meter from "./meter.ts"
 import * as Onlook from "./onlook.ts"
 import * as Recorder from "./recorder.ts"
 import * as Shared from "./sharedMemory.ts"
@@ -71,6 +73,7 @@ export interface Loop {
   readonly watch: (ref: SlotRef) => Watch.Watch | undefined
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   readonly recording: Effect.Effect<Recording>
+  readonly vitals: Effect.Effect<Vitals>
   readonly memory: SharedMemory["Service"]
   /** What a worker may use of it. */
   readonly memoryOf: (ref: SlotRef) => SharedMemory["Service"]
@@ -97,6 +100,7 @@ export const make: (
 
     const state = Machine.make(toMachineSettings(settings, spawner.spare !== undefined))
     const recorder = Recorder.make(state.settings)
+    const meter = Meter.make()
     const shared = Shared.make({ maxBytes: settings.maxSharedBytes, maxCells: settings.maxSharedCells })
     const mailbox = yield* Queue.unbounded<Machine.Input>()
     const events = Hub.make<PostmasterEvent>(maxUnreadEvents)
@@ -181,7 +185,11 @@ export const make: (
         )
         if (birth.abandoned) return yield* Effect.interrupt
         children[ref.slot] = child
-        connections[ref.slot] = Connection.make(child, { ref, pid: child.pid }, door)
+        connections[ref.slot] = Connection.make(
+          { port: Meter.metered(meter, child.port), reject: child.reject },
+          { ref, pid: child.pid },
+          door
+        )
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
         stage = "Alive"
         early.forEach(report)
@@ -345,6 +353,7 @@ export const make: (
       }
       if (waiting.size > 0) answers.push(wakeOnlookers)
       for (const answer of answers.splice(0)) answer()
+      Meter.turned(meter, monotonic() - now)
     })
 
     let alarmAt: number | undefined
@@ -430,6 +439,7 @@ export const make: (
           Option.fromUndefinedOr(closed ? undefined : SlotTable.findPid(state.table, pid)?.registration.type)
         ),
       recording: Effect.sync(() => Recorder.recording(recorder)),
+      vitals: Effect.sync(() => Meter.vitals(meter)),
       memory: shared.memory,
       memoryOf: (ref) => {
         const tenant = SlotTable.find(state.table, ref)

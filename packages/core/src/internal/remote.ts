@@ -145,6 +145,7 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     snapshots: Stream.orDie(postmaster.Snapshots()),
     events: Stream.orDie(postmaster.Events()),
     recording: Effect.orDie(postmaster.Recording()),
+    vitals: Effect.orDie(postmaster.Vitals()),
     reload: Effect.orDie(postmaster.Reload()),
     shutdown: (mode: ShutdownMode) => Effect.orDie(postmaster.Shutdown({ mode })),
     awaitHalt: postmaster.AwaitHalt(),

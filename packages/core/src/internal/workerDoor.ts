@@ -57,6 +57,7 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
     Snapshots: () => loop().snapshots,
     Events: () => loop().events,
     Recording: () => loop().recording,
+    Vitals: () => loop().vitals,
     Reload: () => loop().tell({ _tag: "ReloadRequested" }),
     Shutdown: ({ mode }) => loop().tell({ _tag: "ShutdownRequested", mode }),
     AwaitHalt: () => loop().awaitHalt,
