@@ -398,9 +398,8 @@ export const restAfter = ({ restart }: Registration, failures: number): number =
   const { delayMillis, growth, thenMillis = [] } = restart
   const listed = [delayMillis, ...thenMillis]
   let rest = listed[Math.max(0, Math.min(failures, listed.length) - 1)]!
-  for (let more = listed.length; growth !== undefined && more < failures; more++) {
-    rest = Math.min(growth.maxMillis, rest * growth.factor)
-  }
+  if (growth === undefined) return rest
+  for (let more = listed.length; more < failures; more++) rest = Math.min(growth.maxMillis, rest * growth.factor)
   return rest
 }
 

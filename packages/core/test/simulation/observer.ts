@@ -119,9 +119,8 @@ const restOf = (
 ): number => {
   const listed = [delayMillis, ...thenMillis]
   let rest = listed[Math.max(0, Math.min(failures, listed.length) - 1)]!
-  for (let more = listed.length; growth !== undefined && more < failures; more++) {
-    rest = Math.min(growth.maxMillis, rest * growth.factor)
-  }
+  if (growth === undefined) return rest
+  for (let more = listed.length; more < failures; more++) rest = Math.min(growth.maxMillis, rest * growth.factor)
   return rest
 }
 
