@@ -28,8 +28,8 @@ export default defineConfig({
     projects: [
       project("core", "packages/core", "test/**/*.test.ts"),
       project("node", "packages/node", "test/**/*.test.ts"),
-      births("spare", ["dataLine", "NodeSpawner", "Postmaster", "spawners"]),
-      births("direct", ["dataLine", "NodeSpawner", "Postmaster", "hostile", "spawners"]),
+      births("spare", ["calls", "dataLine", "NodeSpawner", "Postmaster", "registrants", "spawners"]),
+      births("direct", ["calls", "dataLine", "NodeSpawner", "Postmaster", "hostile", "spawners"]),
       project("examples", "examples", "**/*.test.ts"),
       project("repository", "scripts", "test/**/*.test.ts")
     ]

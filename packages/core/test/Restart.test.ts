@@ -2,10 +2,13 @@ import { BackgroundWorker, Postmaster, PostmasterEvent, Registration, Restart } 
 import { signaled } from "@effect-postmaster/core/ExitStatus"
 import { slotRef } from "@effect-postmaster/core/Identity"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
+import { WorkerContext } from "@effect-postmaster/core/WorkerContext"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { pipe } from "effect/Function"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -402,6 +405,39 @@ describe("in the loop", () => {
       assert.deepStrictEqual(yield* parking.status, { _tag: "Ready", pid })
       assert.deepInclude((yield* postmaster.snapshot).workers[0], { state: "Ready", restarts: 3 })
     }).pipe(Effect.scoped))
+
+  test("a worker resumes another one over its line", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      const seen: Array<string> = []
+      const nursing: Script.Calls = Effect.gen(function*() {
+        const postmaster = Context.get(yield* Layer.build(Postmaster.layerClient), Postmaster)
+        const [parking] = yield* postmaster.find(Parking)
+        const error = yield* Effect.flip(Effect.scoped(parking!.waitForClient))
+        seen.push(`${error._tag} ${error._tag === "WorkerStopped" && error.isRetryable}`)
+        yield* parking!.resume
+        yield* parking!.waitForReady
+        seen.push((yield* parking!.status)._tag)
+        // It runs by now.
+        yield* parking!.resume
+      }).pipe(
+        Effect.provideService(WorkerContext, {} as WorkerContext["Service"]),
+        Effect.orDie,
+        Effect.forkScoped,
+        Effect.asVoid
+      )
+      const fails = Script.fails("no disk")
+      yield* script("parking", fails, fails, fails, Script.serves())
+      yield* script("nurse", Script.serves({ calls: nursing }))
+      yield* postmaster.register(Parking)
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude((yield* postmaster.snapshot).workers[0], { name: "parking", state: "Parked" })
+      yield* postmaster.register(BackgroundWorker.make("nurse", { entry }))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(seen, ["WorkerStopped false", "Ready"])
+      assert.deepInclude((yield* postmaster.snapshot).workers[0], { name: "parking", state: "Ready", restarts: 3 })
+    }))
 
   test("a resumed worker that fails at once is parked again when it has used up its failures", () =>
     Effect.gen(function*() {

@@ -135,7 +135,7 @@ export const leads = BackgroundWorker.main(
           postmaster.register(kind, args),
           (worker) => call(worker, { begun: 0, answered: 0, stopped: 0, wrong })
         )), { concurrency: "unbounded" })
-      yield* Effect.never
+      return yield* Effect.never
     })),
   { layer: Layer.provideMerge(handlers, Postmaster.layerClient) }
 )
