@@ -156,8 +156,8 @@ describe("a line on a socket", () => {
         there.write(encode(...Array.from({ length: 64 }, (_, at) => frameOf(100, at))))
         yield* until("the answers", () => echoed === 64)
         yield* turn
-        assert.deepStrictEqual(written.map((bytes) => bytes.length), Array(4).fill(16 * (100 + headerBytes)))
-        assert.strictEqual(early, 3)
+        assert.deepStrictEqual(written.map((bytes) => bytes.length), Array(2).fill(32 * (100 + headerBytes)))
+        assert.strictEqual(early, 1)
       }),
     patience
   )

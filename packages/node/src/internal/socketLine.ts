@@ -17,7 +17,7 @@ const gatherBytes = 16 * 1024
 const trayBytes = 64 * 1024
 
 /** So many answers are not held back for the rest of a chunk: the other side would have nothing to do meanwhile. */
-const maxTogether = 16
+const maxTogether = 32
 
 /** Takes over a socket that nobody has read from. It does not keep the process alive. */
 export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
