@@ -255,7 +255,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody is told of a stop between two lives",
-      "if (isPause(next)) notify(turn, tenant, WorkerStatus.stopped(status))",
+      "if (isPause(next) && next !== \"Parked\") notify(turn, tenant, WorkerStatus.stopped(status))",
       ""
     ],
     [
@@ -275,8 +275,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a terminated worker that crashes survives it",
-      "return tenant.doomed ? \"Terminated\" : state.stopping ? \"ShuttingDown\" : \"Recovery\"",
-      "return state.stopping ? \"ShuttingDown\" : \"Recovery\""
+      "    if (tenant.doomed) return \"Terminated\"\n",
+      ""
     ],
     [
       "a terminated worker starts again after success",

@@ -5,6 +5,7 @@ import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/tes
 import { WorkerContext } from "@effect-postmaster/core/WorkerContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { pipe } from "effect/Function"
@@ -411,6 +412,7 @@ describe("in the loop", () => {
       const postmaster = yield* Postmaster
       const { script } = yield* TestSpawner
       const seen: Array<string> = []
+      const over = yield* Deferred.make<void>()
       const nursing: Script.Calls = Effect.gen(function*() {
         const postmaster = Context.get(yield* Layer.build(Postmaster.layerClient), Postmaster)
         const [parking] = yield* postmaster.find(Parking)
@@ -421,6 +423,7 @@ describe("in the loop", () => {
         seen.push((yield* parking!.status)._tag)
         // It runs by now.
         yield* parking!.resume
+        yield* Deferred.succeed(over, undefined)
       }).pipe(
         Effect.provideService(WorkerContext, {} as WorkerContext["Service"]),
         Effect.orDie,
@@ -434,7 +437,7 @@ describe("in the loop", () => {
       yield* TestClock.adjust("1 minute")
       assert.deepInclude((yield* postmaster.snapshot).workers[0], { name: "parking", state: "Parked" })
       yield* postmaster.register(BackgroundWorker.make("nurse", { entry }))
-      yield* TestClock.adjust("1 second")
+      yield* Deferred.await(over)
       assert.deepStrictEqual(seen, ["WorkerStopped false", "Ready"])
       assert.deepInclude((yield* postmaster.snapshot).workers[0], { name: "parking", state: "Ready", restarts: 3 })
     }))
