@@ -30,7 +30,8 @@ const leave: Kill = (pool) => Effect.forkScoped(pool.client.Leave({ how: "die" }
 const kill: Kill = Effect.fnUntraced(function*(pool) {
   const [worker] = yield* pool.workers
   const pid = yield* worker!.pid
-  if (Option.isSome(pid)) yield* Effect.try(() => process.kill(pid.value, "SIGKILL"))
+  // It may have ended by itself a moment ago, which serves as well.
+  if (Option.isSome(pid)) yield* Effect.ignore(Effect.try(() => process.kill(pid.value, "SIGKILL")))
 })
 
 const spawners: ReadonlyArray<{ readonly name: string; readonly layer: Layer.Layer<Spawner>; readonly end: Kill }> = [
