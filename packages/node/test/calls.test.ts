@@ -2,13 +2,11 @@
  * Typed calls, the same on every spawner: answers, errors, streams, interruption,
  * and what becomes of a call when the life ends that it was made to.
  */
-import { SpawnerFiber } from "@effect-postmaster/core"
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import { WorkerStopped } from "@effect-postmaster/core/HandleError"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import type { Spawner } from "@effect-postmaster/core/Spawner"
-import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -18,21 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Callable, Mortal, Narrow, Slow, TooLarge } from "./fixtures/callable.ts"
-import { birth, fromSpares, workers } from "./support.ts"
-
-const spawners: ReadonlyArray<
-  { readonly name: string; readonly layer: Layer.Layer<Spawner>; readonly processes: boolean }
-> = [
-  ...(birth === "cold"
-    ? [
-      { name: "fiber", layer: SpawnerFiber.layer, processes: false },
-      { name: "thread", layer: NodeSpawner.layerThread, processes: false }
-    ]
-    : birth === "spare"
-    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), processes: false }]
-    : []),
-  { name: "process", layer: workers(), processes: true }
-]
+import { spawners } from "./support.ts"
 
 const patience = 60_000
 
@@ -40,7 +24,7 @@ const postmaster = (layer: Layer.Layer<Spawner>) =>
   Postmaster.layer().pipe(Layer.provide([layer, PostmasterConfig.layer({ shutdownOnRelease: "Immediate" })]))
 
 /** Asks again and again, until the worker has written it down. */
-const untilNoted = (diary: Effect.Effect<ReadonlyArray<string>, WorkerStopped | unknown>, text: string) =>
+const untilNoted = (diary: Effect.Effect<ReadonlyArray<string>, unknown>, text: string) =>
   diary.pipe(
     Effect.flatMap((lines) => lines.includes(text) ? Effect.void : Effect.fail(`not noted: ${text}`)),
     Effect.retry({ while: (error) => typeof error === "string" })

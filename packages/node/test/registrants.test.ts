@@ -2,14 +2,12 @@
  * Workers that register, find, watch and call other workers, the same on every
  * spawner. The numbers are those of `docs/CONFORMANCE.md`.
  */
-import { SpawnerFiber } from "@effect-postmaster/core"
 import { ForeignAddress, WorkerStopped } from "@effect-postmaster/core/HandleError"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import { RegistrationError } from "@effect-postmaster/core/RegistrationError"
 import type { Spawner } from "@effect-postmaster/core/Spawner"
 import { WorkerAddress } from "@effect-postmaster/core/WorkerAddress"
-import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -19,21 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Callable } from "./fixtures/callable.ts"
 import { Free, Leader, Owned } from "./fixtures/leaders.ts"
-import { birth, fromSpares, workers } from "./support.ts"
-
-const spawners: ReadonlyArray<
-  { readonly name: string; readonly layer: Layer.Layer<Spawner>; readonly processes: boolean }
-> = [
-  ...(birth === "cold"
-    ? [
-      { name: "fiber", layer: SpawnerFiber.layer, processes: false },
-      { name: "thread", layer: NodeSpawner.layerThread, processes: false }
-    ]
-    : birth === "spare"
-    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), processes: false }]
-    : []),
-  { name: "process", layer: workers(), processes: true }
-]
+import { spawners } from "./support.ts"
 
 const patience = 60_000
 

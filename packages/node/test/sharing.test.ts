@@ -1,10 +1,8 @@
 /** Shared memory between the application and its workers, the same on every spawner. */
-import { SpawnerFiber } from "@effect-postmaster/core"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import type { SharedMemory } from "@effect-postmaster/core/SharedMemory"
 import type { Spawner } from "@effect-postmaster/core/Spawner"
-import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,19 +12,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Count, Isolated, Sharing } from "./fixtures/sharing.ts"
-import { birth, fromSpares, workers } from "./support.ts"
-
-const spawners: ReadonlyArray<{ readonly name: string; readonly layer: Layer.Layer<Spawner> }> = [
-  ...(birth === "cold"
-    ? [
-      { name: "fiber", layer: SpawnerFiber.layer },
-      { name: "thread", layer: NodeSpawner.layerThread }
-    ]
-    : birth === "spare"
-    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread) }]
-    : []),
-  { name: "process", layer: workers() }
-]
+import { spawners } from "./support.ts"
 
 const patience = 60_000
 

@@ -3,15 +3,12 @@
  * proves itself by being added to the list. The numbers are those of
  * `docs/CONFORMANCE.md`.
  */
-import { SpawnerFiber } from "@effect-postmaster/core"
 import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { type Options as Settings, PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
-import type { Spawner } from "@effect-postmaster/core/Spawner"
 import type { WorkerHandle } from "@effect-postmaster/core/WorkerHandle"
 import * as WorkerStatus from "@effect-postmaster/core/WorkerStatus"
-import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -24,24 +21,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Crew from "./fixtures/spawned.ts"
-import { birth, fromSpares, isGone, until, workers } from "./support.ts"
-
-const spawners: ReadonlyArray<{
-  readonly name: string
-  readonly layer: Layer.Layer<Spawner>
-  /** Each worker is a process, which others can signal. */
-  readonly processes: boolean
-}> = [
-  ...(birth === "cold"
-    ? [
-      { name: "fiber", layer: SpawnerFiber.layer, processes: false },
-      { name: "thread", layer: NodeSpawner.layerThread, processes: false }
-    ]
-    : birth === "spare"
-    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), processes: false }]
-    : []),
-  { name: "process", layer: workers(), processes: true }
-]
+import { isGone, spawners, until } from "./support.ts"
 
 const patience = 60_000
 

@@ -6,6 +6,7 @@ import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
 import { slotRef } from "@effect-postmaster/core/Identity"
 import type { Flag } from "@effect-postmaster/core/Registration"
 import { type Child, type ChildReport, type Launch, Spawner } from "@effect-postmaster/core/Spawner"
+import * as SpawnerFiber from "@effect-postmaster/core/SpawnerFiber"
 import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -92,6 +93,27 @@ export const workers = (options: NodeSpawner.Options = {}): Layer.Layer<Spawner>
       return NodeSpawner.layerWith(options)
   }
 }
+
+/** A spawner that is tested like all others. */
+export interface Tested {
+  readonly name: string
+  readonly layer: Layer.Layer<Spawner>
+  /** Each worker is a process, which others can signal. */
+  readonly processes: boolean
+}
+
+/** Every spawner whose births this run covers: a new one proves itself by being added here. */
+export const spawners: ReadonlyArray<Tested> = [
+  ...(birth === "cold"
+    ? [
+      { name: "fiber", layer: SpawnerFiber.layer, processes: false },
+      { name: "thread", layer: NodeSpawner.layerThread, processes: false }
+    ]
+    : birth === "spare"
+    ? [{ name: "thread", layer: Layer.provide(fromSpares, NodeSpawner.layerThread), processes: false }]
+    : []),
+  { name: "process", layer: workers(), processes: true }
+]
 
 export interface BirthOptions extends NodeSpawner.Options {
   /** Another spawner than the one under test; the other options are its own affair. */

@@ -1,6 +1,7 @@
 /**
- * The called side of a line: a server for all who call over lines of this
- * process. A worker has one such line, a postmaster one to each worker.
+ * Decides how calls that come in are answered, and when an answer waits: one
+ * server for all who call over lines of this process. A worker has one such
+ * line, a postmaster one to each worker.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,7 @@
 /**
- * The calling side of a line: clients that share it, each bound to the life of
- * who is called.
+ * Decides how calls go out on a line and end: whose turn it is when the line is
+ * full, which answer belongs to whom, and what fails when the other side is
+ * gone. Clients share the line, each bound to the life that is called.
  *
  * Ownership: a call lives from its request to its exit; whoever holds the line
  * says when the other side has ended, and that ends all of them.

@@ -1,7 +1,8 @@
 /**
- * The postmaster's end of the line to one life of a worker. The application
- * calls the worker, the worker calls the postmaster, and workers call each other
- * through it; all of that ends with the life.
+ * Decides what a worker may say on its line, how much of it is taken on at a
+ * time, and to whom it goes. The application calls the worker, the worker calls
+ * the postmaster, and workers call each other through it; all of that ends with
+ * the life.
  *
  * Ownership: made by the loop when the life begins, ended by it when the life
  * has ended, with the error that tells how.

@@ -1,6 +1,6 @@
 /**
- * The worker's end of the line to its postmaster, shared by those parts of the
- * worker that are called and those that call. It is opened when the first of
+ * Decides which part of a worker hears what comes on its line to the postmaster:
+ * those that are called, or those that call. It is opened when the first of
  * them asks; a worker that neither calls nor is called has no line.
  *
  * There is nothing of `effect/rpc` in here: every worker loads this.
