@@ -44,6 +44,7 @@ const plans: Record<string, Plan> = {
         "Vitals",
         "LogEntry",
         "internal/cells",
+        "internal/oneLine",
         "internal/rpcCodec",
         "internal/wire"
       ],

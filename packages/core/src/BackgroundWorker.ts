@@ -15,6 +15,7 @@ import type * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
+import { oneLine } from "./internal/oneLine.ts"
 import type { StartTime } from "./Phase.ts"
 import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
@@ -284,9 +285,6 @@ const copyJson = (json: Schema.Json): Schema.Json => {
   if (Array.isArray(json)) return json.map(copyJson)
   return Object.fromEntries(Object.entries(json).map(([key, value]) => [key, copyJson(value)]))
 }
-
-/** What is wrong, in the one line a message has. */
-const oneLine = (error: Schema.SchemaError): string => error.message.replaceAll(/\s*\n\s*/g, " ")
 
 const decodeRegistration = /* @__PURE__ */ Schema.decodeUnknownEffect(Registration)
 

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { PostmasterDied } from "./HandleError.ts"
+import { oneLine } from "./internal/oneLine.ts"
 import { type Present, SharedMemory } from "./SharedMemory.ts"
 import { CellNotDecoded, CellNotEncoded, SharedMemoryError } from "./SharedMemoryError.ts"
 
@@ -179,6 +180,3 @@ const write = Effect.fnUntraced(function*<B>(
     present = swap.present
   }
 })
-
-/** What is wrong, in the one line a message has. */
-const oneLine = (error: Schema.SchemaError): string => error.message.replaceAll(/\s*\n\s*/g, " ")
