@@ -43,6 +43,7 @@ const plans: Record<string, Plan> = {
         "FramePort",
         "Vitals",
         "LogEntry",
+        "StopCause",
         "internal/cells",
         "internal/oneLine",
         "internal/rpcCodec",
@@ -50,6 +51,8 @@ const plans: Record<string, Plan> = {
       ],
       [
         "ExitStatus",
+        "LifeRecord",
+        "Outcome",
         "Restart",
         "Registration",
         "WorkerStatus",

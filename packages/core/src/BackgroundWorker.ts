@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
 import { oneLine } from "./internal/oneLine.ts"
+import type { Outcome } from "./Outcome.ts"
 import type { StartTime } from "./Phase.ts"
 import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
@@ -306,7 +307,7 @@ export interface Main {
   readonly [MainTypeId]: typeof MainTypeId
   readonly name: string
   /** Decodes the arguments and runs the program to its end. */
-  readonly run: (args: Schema.Json) => Effect.Effect<void, unknown, WorkerContext | Scope.Scope>
+  readonly run: (args: Schema.Json) => Effect.Effect<void | Outcome, unknown, WorkerContext | Scope.Scope>
   /** Begins a life of the program for a host that may have another copy of Effect, or none. */
   readonly begin: (order: WorkerLife.LifeOrder, host: WorkerLife.WorkerHost) => WorkerLife.WorkerLife
   /** Goes through what `begin` goes through, with nothing to do and nobody to hear of it, so that a launch finds it compiled. */
@@ -346,7 +347,8 @@ type Serves<Rpcs extends Rpc.Any, ROut> =
  * **Details**
  *
  * How the program ends decides what happens next: a return ends the
- * registration (exit code 0), a typed failure is tried again by the restart
+ * registration (exit code 0) unless it returns an `Outcome` that asks for
+ * another life, a typed failure is tried again by the restart
  * policy (exit code 1), a defect is a crash (exit code 2). A request to stop
  * interrupts the program; its finalizers run.
  *
@@ -360,12 +362,12 @@ type Serves<Rpcs extends Rpc.Any, ROut> =
 export const main: {
   <Args extends ArgsSchema, E>(
     worker: BackgroundWorker<Args>,
-    run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope>,
+    run: (args: Args["Type"]) => Effect.Effect<void | Outcome, E, WorkerContext | Scope.Scope>,
     options?: { readonly ready?: Readiness | undefined }
   ): Main
   <Args extends ArgsSchema, Rpcs extends Rpc.Any, E, ROut, E2>(
     worker: BackgroundWorker<Args, Rpcs>,
-    run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope | NoInfer<ROut>>,
+    run: (args: Args["Type"]) => Effect.Effect<void | Outcome, E, WorkerContext | Scope.Scope | NoInfer<ROut>>,
     options: {
       readonly layer: Layer.Layer<ROut, E2, WorkerContext> & Serves<Rpcs, ROut>
       readonly ready?: Readiness | undefined
@@ -375,7 +377,7 @@ export const main: {
   ): Main
 } = <Args extends ArgsSchema, E, ROut, E2>(
   worker: BackgroundWorker<Args, Rpc.Any>,
-  run: (args: Args["Type"]) => Effect.Effect<void, E, WorkerContext | Scope.Scope | ROut>,
+  run: (args: Args["Type"]) => Effect.Effect<void | Outcome, E, WorkerContext | Scope.Scope | ROut>,
   options?: {
     readonly layer?: Layer.Layer<ROut, E2, WorkerContext>
     readonly ready?: Readiness | undefined
@@ -386,7 +388,7 @@ export const main: {
   const program = Effect.fnUntraced(function*(args: Args["Type"]) {
     if (worker.protocol !== undefined) yield* worker.protocol.serve(options)
     if (options?.ready !== "Manual") yield* (yield* WorkerContext).ready
-    yield* run(args)
+    return yield* run(args)
   })
   const runEncoded = Effect.fnUntraced(function*(encoded: Schema.Json) {
     const args = yield* decode(encoded).pipe(
@@ -399,8 +401,8 @@ export const main: {
     )
     const body = program(args)
     // Without a layer the first overload has left nothing in ROut.
-    yield* options?.layer === undefined
-      ? body as Effect.Effect<void, E, WorkerContext | Scope.Scope>
+    return yield* options?.layer === undefined
+      ? body as Effect.Effect<void | Outcome, E, WorkerContext | Scope.Scope>
       // What it has opened, and what answers its calls, needs the layer to the end.
       : Effect.provide(Effect.scoped(body), options.layer)
   })

@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import { format as formatValue } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { format as formatOutcome, isOutcome, Outcome } from "./Outcome.ts"
 import { SpawnError } from "./SpawnError.ts"
 
 // The schemas are marked pure, so that a bundler leaves those out of a worker that it has no use for.
@@ -79,8 +80,12 @@ export class EntryError extends Data.TaggedError("EntryError")<{
  * @since 0.1.0
  */
 export const ExitStatus = /* @__PURE__ */ Schema.TaggedUnion({
-  /** The worker left by itself, with this code. */
-  Exited: { code: Schema.Natural, error: /* @__PURE__ */ Schema.optionalKey(ExitError) },
+  /** The worker left by itself, with this code. `outcome`: it has asked for another life (with code 0). */
+  Exited: {
+    code: Schema.Natural,
+    error: /* @__PURE__ */ Schema.optionalKey(ExitError),
+    outcome: /* @__PURE__ */ Schema.optionalKey(Outcome)
+  },
   /** A signal ended it. `ordered` is true when the postmaster had sent that very signal. */
   Signaled: { signal: Schema.String, ordered: Schema.Boolean },
   /** It is gone and did not say how, or it broke the protocol and was removed. */
@@ -103,11 +108,11 @@ export type ExitStatus = typeof ExitStatus.Type
  * @category schemas
  * @since 0.1.0
  */
-export const Verdict = /* @__PURE__ */ Schema.Literals(["Done", "Failed", "Crashed"])
+export const Verdict = /* @__PURE__ */ Schema.Literals(["Done", "Again", "Failed", "Crashed"])
 
 /**
- * What an exit means: the work is done, it failed and may be tried again, or
- * the worker crashed and what it shared can no longer be trusted.
+ * What an exit means: the work is done, it is to go on in another life, it
+ * failed and may be tried again, or the worker crashed and what it shared can no longer be trusted.
  *
  * @category models
  * @since 0.1.0
@@ -122,6 +127,7 @@ export type Verdict = typeof Verdict.Type
  * | status | verdict |
  * | --- | --- |
  * | `Exited` with 0 | `Done` |
+ * | `Exited` with 0, asking for another life | `Again` |
  * | `Exited` with 1 | `Failed` |
  * | `Exited` with anything else | `Crashed` |
  * | `Signaled`, ordered by the postmaster | `Failed` |
@@ -136,7 +142,8 @@ export type Verdict = typeof Verdict.Type
 export const verdict = (status: ExitStatus): Verdict => {
   switch (status._tag) {
     case "Exited":
-      return status.code === 0 ? "Done" : status.code === 1 ? "Failed" : "Crashed"
+      if (status.code === 0) return status.outcome === undefined ? "Done" : "Again"
+      return status.code === 1 ? "Failed" : "Crashed"
     case "Signaled":
       return status.ordered ? "Failed" : "Crashed"
     case "Lost":
@@ -154,6 +161,14 @@ export const verdict = (status: ExitStatus): Verdict => {
  */
 export const exited = (code: number, error?: ExitError): ExitStatus =>
   error === undefined ? { _tag: "Exited", code } : { _tag: "Exited", code, error }
+
+/**
+ * An exit with code 0 that asks for another life.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const again = (outcome: Outcome): ExitStatus => ({ _tag: "Exited", code: 0, outcome })
 
 /**
  * An end by a signal.
@@ -213,14 +228,14 @@ export const errorOf = (kind: ExitError["kind"], error: unknown): ExitError => {
  *
  * **Details**
  *
- * A return exits 0, a typed failure or an interruption exits 1, a defect exits
+ * A return exits 0, also one that asks for another life; a typed failure or an interruption exits 1, a defect exits
  * 2 (house rule; in PostgreSQL an uncaught `ERROR` exits 1).
  *
  * @category conversions
  * @since 0.1.0
  */
 export const fromExit = (exit: Exit.Exit<unknown, unknown>): ExitStatus => {
-  if (Exit.isSuccess(exit)) return exited(0)
+  if (Exit.isSuccess(exit)) return isOutcome(exit.value) ? again(exit.value) : exited(0)
   const defect = exit.cause.reasons.find(Cause.isDieReason)
   if (defect !== undefined) return exited(2, errorOf("Defect", defect.defect))
   const failure = exit.cause.reasons.find(Cause.isFailReason)
@@ -247,7 +262,9 @@ export const fromExit = (exit: Exit.Exit<unknown, unknown>): ExitStatus => {
 export const format = (status: ExitStatus): string => {
   switch (status._tag) {
     case "Exited":
-      return `exited with exit code ${status.code}` + (status.error === undefined ? "" : `: ${status.error.message}`)
+      return `exited with exit code ${status.code}` +
+        (status.error === undefined ? "" : `: ${status.error.message}`) +
+        (status.outcome === undefined ? "" : `, ${formatOutcome(status.outcome)}`)
     case "Signaled":
       return `was terminated by signal ${status.signal}` + (status.ordered ? " on the postmaster's order" : "")
     case "Lost":

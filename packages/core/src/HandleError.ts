@@ -8,6 +8,7 @@
 import * as Schema from "effect/Schema"
 import { ExitStatus, format } from "./ExitStatus.ts"
 import { formatRef, SlotRef } from "./Identity.ts"
+import { format as formatLife, LifeRecord } from "./LifeRecord.ts"
 import { WorkerAddress } from "./WorkerAddress.ts"
 
 /**
@@ -23,12 +24,18 @@ export class WorkerStopped extends Schema.TaggedError<WorkerStopped>(
   name: Schema.String,
   ref: SlotRef,
   lastExit: Schema.optionalKey(ExitStatus),
+  /** All there is to say of the life that ended: who had told it to, how long it lasted, its last lines. */
+  lastLife: Schema.optionalKey(LifeRecord),
   /** Whether it comes back of itself, so that whoever waits for its next life does not wait in vain. */
   isRetryable: Schema.Boolean
 }) {
   override get message(): string {
     return `background worker "${this.name}" (${formatRef(this.ref)}) is stopped` +
-      (this.lastExit === undefined ? "" : `, it ${format(this.lastExit)}`)
+      (this.lastLife !== undefined
+        ? `, it ${formatLife(this.lastLife)}`
+        : this.lastExit === undefined
+        ? ""
+        : `, it ${format(this.lastExit)}`)
   }
 }
 

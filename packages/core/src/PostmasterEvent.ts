@@ -11,6 +11,7 @@ import { Pid, SlotRef } from "./Identity.ts"
 import { Phase, ShutdownMode } from "./Phase.ts"
 import { SpareLoss } from "./SpareLoss.ts"
 import { SpawnError } from "./SpawnError.ts"
+import { StopCause } from "./StopCause.ts"
 import { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
 
 /**
@@ -54,7 +55,12 @@ export const PostmasterEvent = Schema.TaggedUnion({
   Started: { ...worker, pid: Pid },
   Ready: { ...worker, pid: Pid },
   /** A birth failed; `nextStartInMillis` is absent if there will be no other. */
-  NotStarted: { ...worker, error: SpawnError, nextStartInMillis: Schema.optionalKey(Schema.Finite) },
+  NotStarted: {
+    ...worker,
+    error: SpawnError,
+    stopCause: Schema.optionalKey(StopCause),
+    nextStartInMillis: Schema.optionalKey(Schema.Finite)
+  },
   SignalSent: { ...worker, pid: Pid, signal: WorkerSignal, target: SignalTarget },
   /** A life ended; `nextStartInMillis` is absent if there will be no other, or none before recovery. */
   Exited: {
@@ -64,6 +70,8 @@ export const PostmasterEvent = Schema.TaggedUnion({
     verdict: Verdict,
     /** The signal by which the postmaster had asked it to end. */
     told: Schema.optionalKey(WorkerSignal),
+    /** Why it had. */
+    stopCause: Schema.optionalKey(StopCause),
     nextStartInMillis: Schema.optionalKey(Schema.Finite)
   },
   /** It has failed so often within so long that it is given up until it is resumed. */
@@ -178,7 +186,8 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       const message = `background worker "${event.type}" (PID ${event.pid}) ${format(event.status)}` +
         again(event.nextStartInMillis)
       // Those who die of the postmaster's own SIGQUIT or SIGKILL are no news.
-      const expected = event.verdict === "Done" || event.told === "SIGQUIT" || event.told === "SIGKILL"
+      const expected = event.verdict === "Done" || event.verdict === "Again" || event.told === "SIGQUIT" ||
+        event.told === "SIGKILL"
       if (expected) return debug(message)
       // A worker that cannot even begin is a mistake in the program.
       if (event.status._tag === "Exited" && isStartFailure(event.status)) return warn(message)

@@ -85,7 +85,7 @@ export const layerWith = (options?: Options): Layer.Layer<never, never, Postmast
  * | `postmaster_worker_starts_total` | `type` | lives begun |
  * | `postmaster_worker_restarts_total` | `type` | of these, the ones after a worker's first |
  * | `postmaster_worker_start_failures_total` | `type`, `reason`: `process_not_started`, `not_supported` | births that failed |
- * | `postmaster_worker_exits_total` | `type`, `verdict`: `done`, `failed`, `crashed` | lives ended |
+ * | `postmaster_worker_exits_total` | `type`, `verdict`: `done`, `again`, `failed`, `crashed` | lives ended |
  * | `postmaster_worker_parks_total` | `type` | workers that failed too often and wait to be resumed |
  * | `postmaster_worker_resumes_total` | `type` | workers that were told to start again |
  * | `postmaster_worker_signals_total` | `type`, `signal`: `SIGTERM`, `SIGQUIT`, `SIGKILL` | orders to end |

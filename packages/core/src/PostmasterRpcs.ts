@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import { Pid, SlotRef } from "./Identity.ts"
 import { SharedMemoryRpcs } from "./internal/sharedMemoryRpcs.ts"
+import { LifeRecord } from "./LifeRecord.ts"
 import { ShutdownMode } from "./Phase.ts"
 import { PostmasterEvent } from "./PostmasterEvent.ts"
 import { Recording } from "./Recording.ts"
@@ -39,6 +40,7 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Register", { payload: { registration: Registration }, success: SlotRef, error: RegistrationError }),
   /** What a worker does now, and every change, to the end of its registration. */
   Rpc.make("Watch", { payload: { ref: SlotRef }, success: Watched, stream: true }),
+  Rpc.make("History", { payload: { ref: SlotRef }, success: Schema.Array(LifeRecord) }),
   Rpc.make("Resume", { payload: { ref: SlotRef } }),
   Rpc.make("Terminate", { payload: { ref: SlotRef } }),
   Rpc.make("TerminateUsers", { payload: { resource: Schema.String } }),

@@ -7,6 +7,7 @@
 import * as Schema from "effect/Schema"
 import { ExitStatus } from "./ExitStatus.ts"
 import { Pid, SlotRef } from "./Identity.ts"
+import { LifeRecord } from "./LifeRecord.ts"
 import { Phase, ShutdownMode, StartTime } from "./Phase.ts"
 
 /**
@@ -50,7 +51,9 @@ export const WorkerSnapshot = Schema.Struct({
   startedAt: Schema.optionalKey(Schema.Finite),
   /** When the next life may begin, in milliseconds since the epoch. */
   nextStartAt: Schema.optionalKey(Schema.Finite),
-  lastExit: Schema.optionalKey(ExitStatus)
+  lastExit: Schema.optionalKey(ExitStatus),
+  /** All there is to say of the life that ended last, or of the birth that failed. */
+  lastLife: Schema.optionalKey(LifeRecord)
 })
 
 /**

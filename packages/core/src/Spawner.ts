@@ -71,6 +71,8 @@ export interface Child {
   readonly signal: (signal: WorkerSignal, target: SignalTarget) => Effect.Effect<void>
   /** How it ended. Resolves exactly once and never fails. */
   readonly exit: Effect.Effect<ExitStatus>
+  /** The last lines it has written to stderr, as `LifeRecord.output` has them. Absent: it has no stderr of its own. */
+  readonly output?: () => ReadonlyArray<string>
   /** The line to the worker, from its birth on. What it had sent is heard before `exit` resolves. */
   readonly port: FramePort
   /** Ends a child that has broken the protocol on its port; `exit` is `Lost` then and tells the detail. Returns at once. */

@@ -91,7 +91,7 @@ const spawn = Effect.fnUntraced(function*(
     }
   })
 
-  const fiber: Fiber.Fiber<void, unknown> = yield* WorkerRuntime.run(launch, { importModule, report: say }).pipe(
+  const fiber: Fiber.Fiber<unknown, unknown> = yield* WorkerRuntime.run(launch, { importModule, report: say }).pipe(
     // The application's own services stay, its loggers say; the worker's come on top.
     Effect.updateContext((context: Context.Context<never>) =>
       Context.merge(context, surroundings.context).pipe(

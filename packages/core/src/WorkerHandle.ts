@@ -13,6 +13,7 @@ import type * as Stream from "effect/Stream"
 import type { ExitStatus } from "./ExitStatus.ts"
 import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
+import type { LifeRecord } from "./LifeRecord.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
 
@@ -67,6 +68,12 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    * postmaster shut down. Answers the last exit, if there was one.
    */
   readonly waitForEnd: Effect.Effect<Option.Option<ExitStatus>, PostmasterDied>
+  /**
+   * The last eight lives that are over, births that failed among them, the
+   * newest last: how each ended, who had told it to, how long it lasted, what it
+   * last wrote to stderr.
+   */
+  readonly history: Effect.Effect<ReadonlyArray<LifeRecord>>
   /**
    * Ends the registration for good: the worker is sent SIGTERM if it runs, and
    * does not come back (`TerminateBackgroundWorker`). Returns at once; harmless

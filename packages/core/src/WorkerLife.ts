@@ -86,11 +86,11 @@ export interface WorkerLife {
  * @category running
  * @since 0.1.0
  */
-export const run = <R>(
+export const run = <A, R>(
   order: LifeOrder,
-  program: Effect.Effect<void, unknown, R>,
+  program: Effect.Effect<A, unknown, R>,
   report: (report: ChildReport) => void
-): Effect.Effect<void, unknown, Exclude<R, Scope.Scope>> => {
+): Effect.Effect<A, unknown, Exclude<R, Scope.Scope>> => {
   const scoped = Effect.scoped(program)
   // Not by `isAttached`: a bundled worker would carry all of `Registration` for it.
   if (!order.registration.flags.includes("SharedMemory")) return scoped
@@ -161,7 +161,7 @@ export const surround = (
  */
 export const begin = (
   order: LifeOrder,
-  program: Effect.Effect<void, unknown, WorkerContext | Scope.Scope>,
+  program: Effect.Effect<unknown, unknown, WorkerContext | Scope.Scope>,
   host: WorkerHost
 ): WorkerLife => {
   const { context, orphan, signal } = surround(order, host)

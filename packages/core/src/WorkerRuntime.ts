@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { isMain, type Main } from "./BackgroundWorker.ts"
 import { EntryError, type ExitError } from "./ExitStatus.ts"
+import type { Outcome } from "./Outcome.ts"
 import type { Entry } from "./Registration.ts"
 import type { ChildReport, Launch } from "./Spawner.ts"
 import type { WorkerContext } from "./WorkerContext.ts"
@@ -91,8 +92,8 @@ export const run = /* @__PURE__ */ Effect.fnUntraced(function*(
     readonly importModule: (href: string) => Promise<unknown>
     readonly report: (report: ChildReport) => void
   }
-): Effect.fn.Return<void, unknown, WorkerContext> {
+): Effect.fn.Return<void | Outcome, unknown, WorkerContext> {
   const { registration } = launch
   const main = yield* load(registration.entry, options.importModule)
-  yield* WorkerLife.run(launch, main.run(registration.args), options.report)
+  return yield* WorkerLife.run(launch, main.run(registration.args), options.report)
 })

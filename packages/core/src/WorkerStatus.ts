@@ -6,6 +6,7 @@
 import * as Schema from "effect/Schema"
 import { ExitStatus } from "./ExitStatus.ts"
 import { Pid } from "./Identity.ts"
+import { LifeRecord } from "./LifeRecord.ts"
 
 /**
  * Schema of a `WorkerStatus`.
@@ -21,7 +22,12 @@ export const WorkerStatus = Schema.TaggedUnion({
   /** The entry is loaded, the arguments are decoded, and `main` has said so. */
   Ready: { pid: Pid },
   /** Between two lives, or gone for good. `lastExit` is absent if it never lived; `parked`: it is given up until it is resumed. */
-  Stopped: { lastExit: Schema.optionalKey(ExitStatus), parked: Schema.optionalKey(Schema.Literal(true)) }
+  Stopped: {
+    lastExit: Schema.optionalKey(ExitStatus),
+    /** All there is to say of it. */
+    lastLife: Schema.optionalKey(LifeRecord),
+    parked: Schema.optionalKey(Schema.Literal(true))
+  }
 })
 
 /**

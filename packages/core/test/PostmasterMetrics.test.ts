@@ -86,6 +86,7 @@ describe("counters", () => {
         "postmaster_worker_starts_total{type=\"mail\"} 4",
         "postmaster_worker_restarts_total{type=\"mail\"} 3",
         "postmaster_worker_exits_total{type=\"mail\",verdict=\"done\"} 1",
+        "postmaster_worker_exits_total{type=\"mail\",verdict=\"again\"} 0",
         "postmaster_worker_exits_total{type=\"mail\",verdict=\"failed\"} 2",
         "postmaster_worker_exits_total{type=\"mail\",verdict=\"crashed\"} 1"
       ])

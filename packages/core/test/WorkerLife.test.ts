@@ -173,7 +173,7 @@ describe("a main", () => {
         entry: { module: new URL("file:///one.js") },
         args: Schema.Struct({ count: Schema.Int })
       })
-      const main = BackgroundWorker.main(worker, ({ count }) => Effect.sync(() => seen.push(count)))
+      const main = BackgroundWorker.main(worker, ({ count }) => Effect.sync(() => void seen.push(count)))
       const ends = (args: Schema.Json) =>
         Effect.callback<ExitStatus>((resume) => {
           const order = orderOf()

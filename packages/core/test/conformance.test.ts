@@ -883,7 +883,9 @@ describe("handles", () => {
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(yield* job.status, WorkerStatus.started(Option.getOrThrow(yield* job.pid)))
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* job.status, { _tag: "Stopped", lastExit: ExitStatus.exited(0) })
+      const stopped = yield* job.status
+      assert(stopped._tag === "Stopped")
+      assert.deepStrictEqual(stopped.lastExit, ExitStatus.exited(0))
       // A failed birth leaves the worker waiting; it has never had a process.
       yield* script("service", Script.notBorn("not now"))
       const forgotten = yield* postmaster.register(Service)
@@ -956,6 +958,7 @@ describe("handles", () => {
         id: "here",
         terminate: () => Effect.void,
         resume: () => Effect.void,
+        history: () => Effect.succeed([]),
         connect: () => Effect.never
       })
     }

@@ -99,7 +99,18 @@ export class Onlooker {
       case "NotStarted":
       case "Exited":
         if (event._tag === "NotStarted") this.launchOver(now)
-        row.lastExit = event._tag === "Exited" ? event.status : notStarted(event.error)
+        row.lastLife = {
+          life: event._tag === "Exited" ? row.births : row.births + 1,
+          ...(row.pid === undefined ? undefined : { pid: row.pid }),
+          status: event._tag === "Exited" ? event.status : notStarted(event.error),
+          verdict: event._tag === "Exited" ? event.verdict : "Failed",
+          ...(event.stopCause === undefined ? undefined : { stopCause: event.stopCause }),
+          ...(row.startedAt === undefined ? undefined : { startedAt: row.startedAt }),
+          endedAt: now,
+          ...(event.nextStartInMillis === undefined ? undefined : { nextStartAt: now + event.nextStartInMillis }),
+          output: []
+        }
+        row.lastExit = row.lastLife.status
         row.state = "Resting"
         delete row.pid
         delete row.startedAt

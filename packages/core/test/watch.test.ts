@@ -14,6 +14,7 @@ const setup = () => {
     id: "here",
     terminate: () => Effect.void,
     resume: () => Effect.void,
+    history: () => Effect.succeed([]),
     connect: () => Effect.never
   })
   const hears = (status: WorkerStatus.WorkerStatus, gone = false) => {

@@ -3,11 +3,12 @@
  * counted or queued again from the tenants is left out.
  */
 import * as Schema from "effect/Schema"
-import { ExitStatus } from "../ExitStatus.ts"
 import { Pid, SlotRef } from "../Identity.ts"
+import { LifeRecord } from "../LifeRecord.ts"
 import { Phase, ShutdownMode } from "../Phase.ts"
 import { isAttached, LifeRef, Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
+import { StopCause } from "../StopCause.ts"
 import { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import type * as Machine from "./machine.ts"
 import * as SlotTable from "./slotTable.ts"
@@ -28,7 +29,7 @@ export const Settings = Schema.Struct({
 const Life = Schema.TaggedUnion({
   Waiting: {},
   Starting: {
-    pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget })),
+    pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget, cause: StopCause })),
     killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Running: {
@@ -37,6 +38,7 @@ const Life = Schema.TaggedUnion({
     ready: Schema.Boolean,
     joined: Schema.Boolean,
     told: Schema.UndefinedOr(WorkerSignal),
+    stopCause: Schema.UndefinedOr(StopCause),
     killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Resting: { dueAt: Schema.Finite },
@@ -55,7 +57,7 @@ const Tenant = Schema.Struct({
   failures: Schema.Natural,
   failedAt: Schema.Array(Schema.Finite),
   doomed: Schema.Boolean,
-  lastExit: Schema.UndefinedOr(ExitStatus),
+  history: Schema.Array(LifeRecord),
   owner: Schema.UndefinedOr(LifeRef)
 })
 
@@ -116,7 +118,7 @@ export const save = (state: Machine.State): Checkpoint => ({
     failures: tenant.failures,
     failedAt: tenant.failedAt,
     doomed: tenant.doomed,
-    lastExit: tenant.lastExit,
+    history: tenant.history,
     owner: tenant.owner
   })),
   spares: {

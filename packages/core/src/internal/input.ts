@@ -28,7 +28,8 @@ export const Input = Schema.TaggedUnion({
   ChildReady: { ref: SlotRef },
   ChildAttached: { ref: SlotRef },
   ChildDetached: { ref: SlotRef },
-  ChildExited: { ref: SlotRef, status: ExitStatus },
+  /** `output`: the last lines it wrote to stderr. */
+  ChildExited: { ref: SlotRef, status: ExitStatus, output: Schema.optionalKey(Schema.Array(Schema.String)) },
   SpareReady: { spare: Schema.Natural, pid: Pid },
   SpareLost: { spare: Schema.Natural, loss: SpareLoss }
 })

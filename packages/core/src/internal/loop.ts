@@ -32,6 +32,7 @@ import * as Stream from "effect/Stream"
 import { lost } from "../ExitStatus.ts"
 import { PostmasterDied } from "../HandleError.ts"
 import type { SlotRef } from "../Identity.ts"
+import { type LifeRecord, shift } from "../LifeRecord.ts"
 import { overtakes } from "../Phase.ts"
 import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
 import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
@@ -71,6 +72,8 @@ export interface Loop {
   readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
   /** Who is registered under a reference that is not stale. */
   readonly watch: (ref: SlotRef) => Watch.Watch | undefined
+  /** The last lives of a worker, and its births that failed. */
+  readonly history: (watch: Watch.Watch) => Effect.Effect<ReadonlyArray<LifeRecord>>
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
   readonly recording: Effect.Effect<Recording>
   readonly vitals: Effect.Effect<Vitals>
@@ -128,6 +131,10 @@ export const make: (
     // Released in the reverse order: the loop, then the children, then the alarm.
     const alarm = yield* FiberHandle.make<void>()
     const childScope = yield* Scope.fork(scope)
+
+    /** Lives, in the time of the world outside. */
+    const told = (history: ReadonlyArray<LifeRecord>): ReadonlyArray<LifeRecord> =>
+      history.map((record) => shift(record, epoch))
 
     const monotonic = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
     const tell = (input: Machine.Input): void => {
@@ -195,13 +202,14 @@ export const make: (
         early.forEach(report)
         const status = yield* child.exit
         stage = "Over"
-        return status
+        const output = child.output?.() ?? []
+        return { status, ...(output.length === 0 ? undefined : { output }) }
       })))
       if (birth.abandoned) return
       // The scope has closed: whatever the child had started is gone, too.
       const born = children[ref.slot] !== undefined
       children[ref.slot] = births[ref.slot] = undefined
-      if (Exit.isSuccess(exit)) return tell({ _tag: "ChildExited", ref, status: exit.value })
+      if (Exit.isSuccess(exit)) return tell({ _tag: "ChildExited", ref, ...exit.value })
       const detail = Cause.pretty(exit.cause)
       if (born) return tell({ _tag: "ChildExited", ref, status: lost(`its spawner failed: ${detail}`) })
       const failure = exit.cause.reasons.find(Cause.isFailReason)
@@ -311,13 +319,18 @@ export const make: (
         }
         case "Notify": {
           const watch = watches[action.ref.slot]!
-          const { gone, status } = action
+          const { gone } = action
           if (gone) watches[action.ref.slot] = undefined
+          watch.history = told(action.history)
+          const last = watch.history.at(-1)
+          const status = action.status._tag === "Stopped" && last !== undefined
+            ? { ...action.status, lastLife: last }
+            : action.status
           Watch.update(watch, status, gone)
           watch.connection ??= connections[action.ref.slot]
           connections[action.ref.slot] = undefined
           answers.push(() => {
-            if (status._tag === "Stopped") Watch.disconnect(watch, Watch.stopped(watch, status.lastExit))
+            if (status._tag === "Stopped") Watch.disconnect(watch, Watch.stopped(watch, status))
             Watch.tell(watch)
           })
           return
@@ -434,6 +447,11 @@ export const make: (
       find: (name) =>
         Effect.sync(() => SlotTable.namesakes(state.table, name).flatMap(({ ref }) => watches[ref.slot] ?? [])),
       watch: (ref) => SlotTable.find(state.table, ref) && watches[ref.slot],
+      history: (watch) =>
+        Effect.sync(() => {
+          const tenant = SlotTable.find(state.table, watch.ref)
+          return tenant === undefined ? watch.history : told(tenant.history)
+        }),
       typeByPid: (pid) =>
         Effect.sync(() =>
           Option.fromUndefinedOr(closed ? undefined : SlotTable.findPid(state.table, pid)?.registration.type)

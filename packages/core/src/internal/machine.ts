@@ -27,6 +27,7 @@
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
+import type { LifeRecord } from "../LifeRecord.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
 import { type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
@@ -40,6 +41,7 @@ import {
 import type { SpareLoss } from "../SpareLoss.ts"
 import type { Launch } from "../Spawner.ts"
 import type { SpawnError } from "../SpawnError.ts"
+import type { StopCause } from "../StopCause.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Input } from "./input.ts"
@@ -71,6 +73,7 @@ export type Action =
     readonly ref: SlotRef
     readonly status: WorkerStatus.WorkerStatus
     readonly gone: boolean
+    readonly history: ReadonlyArray<LifeRecord>
   }
   /** Give up a birth that takes too long; that it has failed is then a fact. */
   | { readonly _tag: "AbandonBirth"; readonly ref: SlotRef }
@@ -219,7 +222,7 @@ const receive = (turn: Turn, input: Input): void => {
   if (tenant === undefined) return
   switch (input._tag) {
     case "TerminateRequested":
-      return terminateRequested(turn, tenant)
+      return terminateRequested(turn, tenant, "Terminated")
     case "ResumeRequested":
       return resumeRequested(turn, tenant)
     case "ChildStarted":
@@ -233,7 +236,7 @@ const receive = (turn: Turn, input: Input): void => {
     case "ChildDetached":
       return childJoined(tenant, false)
     case "ChildExited":
-      return childExited(turn, tenant, input.status)
+      return childExited(turn, tenant, input.status, input.output ?? [])
   }
 }
 
@@ -319,10 +322,10 @@ const crowded = (state: State, registration: Registration): RegistrationErrorRea
 }
 
 /** `TerminateBackgroundWorker`. One SIGTERM, however often it is asked for; the process only, not its group. */
-const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
+const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant, cause: StopCause): void => {
   if (tenant.doomed) return
   tenant.doomed = true
-  if (SlotTable.hasChild(tenant)) tell(turn, tenant, "SIGTERM", "Process")
+  if (SlotTable.hasChild(tenant)) tell(turn, tenant, { signal: "SIGTERM", target: "Process", cause })
   else release(turn, tenant, "Terminated")
 }
 
@@ -341,7 +344,7 @@ const resumeRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
 /** `TerminateBackgroundWorkersForDatabase`, for any resource by its name; nobody else is touched. */
 const terminateUsersRequested = (turn: Turn, resource: string): void => {
   for (const tenant of SlotTable.tenants(turn.state.table)) {
-    if (tenant.registration.resources?.includes(resource)) terminateRequested(turn, tenant)
+    if (tenant.registration.resources?.includes(resource)) terminateRequested(turn, tenant, "ResourceNeeded")
   }
 }
 
@@ -354,7 +357,7 @@ const shutdownRequested = (turn: Turn, mode: ShutdownMode): void => {
   if (mode !== "Immediate") return
   startPatience(turn)
   // Whoever was only asked before is now told to leave at once.
-  if (state.stopping) tellAll(turn, SlotTable.hasChild, "SIGQUIT")
+  if (state.stopping) tellAll(turn, SlotTable.hasChild, "SIGQUIT", "ShuttingDown")
 }
 
 /** How long SIGQUIT may be ignored; it counts from the first one. */
@@ -383,17 +386,26 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
   // What was decided while it was being born reaches it now.
-  if (before.pending !== undefined) tell(turn, tenant, before.pending.signal, before.pending.target)
+  if (before.pending !== undefined) tell(turn, tenant, before.pending)
 }
 
 /** A failed birth counts as a failure of the worker (`StartBackgroundWorker`), damped so that it never spins. */
 const childNotStarted = (turn: Turn, tenant: SlotTable.Tenant, error: SpawnError): void => {
-  if (tenant.life._tag !== "Starting") return
+  const life = tenant.life
+  if (life._tag !== "Starting") return
   Spares.launchOver(turn.state.spares, turn.now)
   tenant.failedBirths++
-  tenant.lastExit = notStarted(error)
   const next = afterFailure(turn, tenant, damping(tenant.failedBirths))
-  publish(turn, { _tag: "NotStarted", ...who(tenant), error, ...nextStart(next) })
+  SlotTable.remember(tenant, {
+    life: tenant.lives + 1,
+    status: notStarted(error),
+    verdict: "Failed",
+    ...causeOf(life.pending?.cause),
+    endedAt: turn.now,
+    ...nextStartAt(turn, next),
+    output: []
+  })
+  publish(turn, { _tag: "NotStarted", ...who(tenant), error, ...causeOf(life.pending?.cause), ...nextStart(next) })
   settle(turn, tenant, next)
 }
 
@@ -425,13 +437,28 @@ const spareLost = (turn: Turn, spare: number, loss: SpareLoss): void => {
 }
 
 /** `CleanupBackend`. */
-const childExited = (turn: Turn, tenant: SlotTable.Tenant, status: ExitStatus): void => {
+const childExited = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  status: ExitStatus,
+  output: ReadonlyArray<string>
+): void => {
   const life = tenant.life
   if (life._tag !== "Running") return
   const judged = judge(tenant, life, status)
-  const next = afterLife(turn, tenant, judged)
+  const next = afterLife(turn, tenant, judged, status)
   const firstCrash = isCrash(tenant, judged) && !turn.state.recovering && turn.state.shutdown !== "Immediate"
-  tenant.lastExit = status
+  SlotTable.remember(tenant, {
+    life: tenant.lives,
+    pid: life.pid,
+    status,
+    verdict: judged,
+    ...causeOf(life.stopCause),
+    startedAt: life.startedAt,
+    endedAt: turn.now,
+    ...nextStartAt(turn, next),
+    output
+  })
   publish(turn, {
     _tag: "Exited",
     ...who(tenant),
@@ -439,12 +466,13 @@ const childExited = (turn: Turn, tenant: SlotTable.Tenant, status: ExitStatus): 
     status,
     verdict: judged,
     ...(life.told === undefined ? undefined : { told: life.told }),
+    ...causeOf(life.stopCause),
     ...nextStart(next)
   })
   const owned = SlotTable.disown(turn.state.table, tenant)
   settle(turn, tenant, next)
   if (isPause(next) && next !== "Parked") notify(turn, tenant, WorkerStatus.stopped(status))
-  for (const other of owned) terminateRequested(turn, other)
+  for (const other of owned) terminateRequested(turn, other, "OwnerEnded")
   if (firstCrash) crashDetected(turn, tenant)
 }
 
@@ -464,20 +492,39 @@ const isPause = (next: Next): next is number | "Recovery" | "Parked" =>
 
 const nextStart = (next: Next) => typeof next === "number" ? { nextStartInMillis: next } : undefined
 
-const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict): Next => {
+const nextStartAt = ({ now }: Turn, next: Next) => typeof next === "number" ? { nextStartAt: now + next } : undefined
+
+const causeOf = (stopCause: StopCause | undefined) => stopCause === undefined ? undefined : { stopCause }
+
+const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict, status: ExitStatus): Next => {
   const { state } = turn
-  if (judged !== "Done" && tenant.life._tag === "Running") endRow(turn, tenant, tenant.life)
+  if (tenant.life._tag === "Running") endRow(turn, tenant, tenant.life)
   if (isCrash(tenant, judged)) {
     if (tenant.doomed) return "Terminated"
     if (state.stopping) return "ShuttingDown"
     // Whoever crashes during recovery was told to leave.
     return (state.recovering ? undefined : fail(turn, tenant)) ?? "Recovery"
   }
-  if (judged !== "Done") return afterFailure(turn, tenant, 0)
+  if (judged === "Failed" || judged === "Crashed") return afterFailure(turn, tenant, 0)
   tenant.failures = 0
+  if (judged === "Again") return afterWish(turn, tenant, status)
   const again = tenant.registration.restart.onSuccess === "Restart" && !tenant.doomed && !state.stopping
   return again ? 0 : "Done"
 }
+
+/** Whoever asks for another life gets it, unpunished, and never so soon that it spins. */
+const afterWish = ({ now, state }: Turn, tenant: SlotTable.Tenant, status: ExitStatus): Next => {
+  const { life } = tenant
+  if (tenant.doomed) return "Terminated"
+  if (state.stopping) return "ShuttingDown"
+  if (state.recovering && tenant.attached) return "Recovery"
+  const wish = status._tag === "Exited" ? status.outcome : undefined
+  const lived = life._tag === "Running" ? now - life.startedAt : 0
+  return Math.max(wish?._tag === "RetryAfter" ? wish.delayMillis : 0, leastCycleMillis - lived, 0)
+}
+
+/** How soon after each other two lives may begin of a worker that asks for another. */
+const leastCycleMillis = 1_000
 
 const afterFailure = (turn: Turn, tenant: SlotTable.Tenant, atLeast: number): Next => {
   const { restart } = tenant.registration
@@ -526,7 +573,7 @@ const park = (turn: Turn, tenant: SlotTable.Tenant): void => {
     const { failures, withinMillis } = restart.giveUp
     publish(turn, { _tag: "Parked", ...who(tenant), failures, withinMillis })
   }
-  notify(turn, tenant, WorkerStatus.parked(tenant.lastExit))
+  notify(turn, tenant, WorkerStatus.parked(SlotTable.lastExit(tenant)))
 }
 
 /** `HandleChildCrash`: what the attached workers share can no longer be trusted, so all of them go. */
@@ -537,7 +584,7 @@ const crashDetected = (turn: Turn, tenant: SlotTable.Tenant): void => {
   startPatience(turn)
   stopStartup(turn)
   if (state.phase !== "Waiting") enter(turn, "Waiting")
-  tellAll(turn, (other) => other.attached && SlotTable.hasChild(other), "SIGQUIT")
+  tellAll(turn, (other) => other.attached && SlotTable.hasChild(other), "SIGQUIT", "CrashRecovery")
 }
 
 // ---------------------------------------------------------------------------
@@ -573,7 +620,7 @@ const beginStopping = (turn: Turn): void => {
   for (const tenant of SlotTable.tenants(state.table)) {
     if (!SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
   }
-  tellAll(turn, SlotTable.hasChild, state.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM")
+  tellAll(turn, SlotTable.hasChild, state.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", "ShuttingDown")
   for (const spare of Spares.clear(state.spares)) {
     turn.actions.push({ _tag: "EndSpare", spare })
     publish(turn, { _tag: "SpareEnded", spare })
@@ -622,12 +669,14 @@ const killOverdue = (turn: Turn): void => {
     const everyone = state.shutdown === "Immediate"
     const left = everyone ? state.table.children : state.table.attachedChildren
     if (left > 0) publish(turn, { _tag: "KillIssued" })
-    tellAll(turn, (tenant) => SlotTable.hasChild(tenant) && (everyone || tenant.attached), "SIGKILL")
+    const cause = everyone ? "ShuttingDown" : "CrashRecovery"
+    tellAll(turn, (tenant) => SlotTable.hasChild(tenant) && (everyone || tenant.attached), "SIGKILL", cause)
   }
   while (true) {
     const tenant = SlotTable.nextOverdue(state.table, now)
     if (tenant === undefined) return
-    tell(turn, tenant, "SIGKILL", "Group")
+    // Whoever has a deadline has been told before, and that is why it ends.
+    tell(turn, tenant, { signal: "SIGKILL", target: "Group", cause: stopCauseOf(tenant) ?? "Terminated" })
   }
 }
 
@@ -697,27 +746,30 @@ const enter = (turn: Turn, phase: Phase): void => {
 }
 
 const notify = (turn: Turn, tenant: SlotTable.Tenant, status: WorkerStatus.WorkerStatus): void => {
-  turn.actions.push({ _tag: "Notify", ref: tenant.ref, status, gone: false })
+  turn.actions.push({ _tag: "Notify", ref: tenant.ref, status, gone: false, history: tenant.history })
 }
 
 /** Ends a tenancy. The seat is free before anybody is told, so that whoever is told can take it (M5). */
 const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason): void => {
   SlotTable.unseat(turn.state.table, tenant)
   publish(turn, { _tag: "Unregistered", ...who(tenant), reason })
-  turn.actions.push({ _tag: "Notify", ref: tenant.ref, status: WorkerStatus.stopped(tenant.lastExit), gone: true })
+  const status = WorkerStatus.stopped(SlotTable.lastExit(tenant))
+  turn.actions.push({ _tag: "Notify", ref: tenant.ref, status, gone: true, history: tenant.history })
 }
 
 /** Tells a tenant's child to end, unless it has been told as harshly before. One that is not born yet is told later. */
-const tell = (turn: Turn, tenant: SlotTable.Tenant, signal: WorkerSignal, target: SignalTarget): void => {
+const tell = (turn: Turn, tenant: SlotTable.Tenant, order: SlotTable.Order): void => {
   const { state, now } = turn
+  const { cause, signal, target } = order
   const life = tenant.life
   if (life._tag === "Starting") {
     if (life.pending !== undefined && !isHarsher(signal, life.pending.signal)) return
-    life.pending = { signal, target }
+    life.pending = life.pending === undefined ? order : { ...order, cause: life.pending.cause }
     if (signal === "SIGKILL") turn.actions.push({ _tag: "AbandonBirth", ref: tenant.ref })
   } else if (life._tag === "Running") {
     if (life.told !== undefined && !isHarsher(signal, life.told)) return
     life.told = signal
+    life.stopCause ??= cause
     SlotTable.touch(state.table, tenant)
     turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
     publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
@@ -729,12 +781,20 @@ const tell = (turn: Turn, tenant: SlotTable.Tenant, signal: WorkerSignal, target
   if (Number.isFinite(timeout)) SlotTable.setDeadline(state.table, tenant, life, now + timeout)
 }
 
+const stopCauseOf = ({ life }: SlotTable.Tenant): StopCause | undefined =>
+  life._tag === "Running" ? life.stopCause : life._tag === "Starting" ? life.pending?.cause : undefined
+
 const stopStartup = (turn: Turn): void => {
   if (isBefore(turn.state.phase, "Run")) turn.actions.push({ _tag: "StopStartup" })
 }
 
-const tellAll = (turn: Turn, concerned: (tenant: SlotTable.Tenant) => boolean, signal: WorkerSignal): void => {
+const tellAll = (
+  turn: Turn,
+  concerned: (tenant: SlotTable.Tenant) => boolean,
+  signal: WorkerSignal,
+  cause: StopCause
+): void => {
   for (const tenant of SlotTable.tenants(turn.state.table)) {
-    if (concerned(tenant)) tell(turn, tenant, signal, "Group")
+    if (concerned(tenant)) tell(turn, tenant, { signal, target: "Group", cause })
   }
 }

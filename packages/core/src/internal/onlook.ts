@@ -7,6 +7,7 @@
  * the very objects. So nothing in a snapshot is ever written to.
  */
 import * as Equal from "effect/Equal"
+import { shift } from "../LifeRecord.ts"
 import type { PostmasterSnapshot, SpareSnapshot, WorkerSnapshot } from "../Snapshot.ts"
 import * as Machine from "./machine.ts"
 import * as SlotTable from "./slotTable.ts"
@@ -100,6 +101,7 @@ const turn = (
 
 const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
   const { life, registration } = tenant
+  const last = tenant.history.at(-1)
   return {
     ref: tenant.ref,
     name: registration.name,
@@ -112,6 +114,6 @@ const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot
     registeredAt: tenant.registeredAt + epoch,
     ...(life._tag === "Running" ? { pid: life.pid, startedAt: life.startedAt + epoch } : undefined),
     ...(life._tag === "Resting" ? { nextStartAt: life.dueAt + epoch } : undefined),
-    ...(tenant.lastExit === undefined ? undefined : { lastExit: tenant.lastExit })
+    ...(last === undefined ? undefined : { lastExit: last.status, lastLife: shift(last, epoch) })
   }
 }

@@ -32,11 +32,21 @@ export const note = (self: Recorder, input: Input, at: number): void => {
   if (oldest !== undefined) Machine.step(self.before, oldest.input, oldest.at)
   self.heard[self.next] = {
     at,
-    input: input._tag === "RegisterRequested"
-      ? { ...input, registration: Checkpoint.withoutArguments(input.registration) }
-      : input
+    input: withoutSecrets(input)
   }
   self.next = (self.next + 1) % size
+}
+
+/** What a worker was given and what it wrote decide nothing, and are nobody else's affair. */
+const withoutSecrets = (input: Input): Input => {
+  switch (input._tag) {
+    case "RegisterRequested":
+      return { ...input, registration: Checkpoint.withoutArguments(input.registration) }
+    case "ChildExited":
+      return { _tag: input._tag, ref: input.ref, status: input.status }
+    default:
+      return input
+  }
 }
 
 export const recording = (self: Recorder): Recording => ({

@@ -78,7 +78,7 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     // Somebody else has asked meanwhile, and was told of the same way.
     if (other?.number === way) return other.caller
     // A life that is not the one we know of: one of both is over, and the word of it on its way.
-    if (pid !== Watch.pidOf(watch.status)) return yield* Watch.stopped(watch, undefined)
+    if (pid !== Watch.pidOf(watch.status)) return yield* Watch.stopped(watch)
     const caller = ways.get(way) ?? Caller.make<CallLost>({ send: (frame) => line.send(Wire.relay(way, frame)) })
     ways.set(way, caller)
     latest.set(watch, { number: way, pid, caller })
@@ -105,11 +105,12 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
         Effect.ignoreCause(Stream.runForEach(postmaster.Watch({ ref }), ({ gone, status }) =>
           Effect.sync(() => {
             Watch.update(self, status, gone)
+            if (status._tag === "Stopped" && status.lastLife !== undefined) self.history = [status.lastLife]
             if (gone) watches.delete(key)
             const way = latest.get(self)
             // Who falls far behind may have missed the end of a life, and sees the next one.
             if (way !== undefined && way.pid !== Watch.pidOf(status)) {
-              disconnect(self, Watch.stopped(self, status._tag === "Stopped" ? status.lastExit : undefined))
+              disconnect(self, Watch.stopped(self, status._tag === "Stopped" ? status : undefined))
             }
             Watch.tell(self)
             Deferred.doneUnsafe(watched.seen, Effect.void)
@@ -137,6 +138,9 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     register: (registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
       Effect.catchTag(postmaster.Register({ registration }), "PostmasterDied", Effect.die),
     resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
+    // Of one that is gone, its holder knows no more than the last word.
+    history: (watch: Watch.Watch) =>
+      watch.gone ? Effect.succeed(watch.history) : Effect.orDie(postmaster.History({ ref: watch.ref })),
     terminate: (ref: SlotRef) => Effect.orDie(postmaster.Terminate({ ref })),
     terminateUsers: (resource: string) => Effect.orDie(postmaster.TerminateUsers({ resource })),
     find: (name: string) => Effect.orDie(postmaster.Find({ name })),

@@ -25,10 +25,12 @@
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
+import { type LifeRecord, maxRemembered } from "../LifeRecord.ts"
 import type { StartTime } from "../Phase.ts"
 import { isAttached, type LifeRef, type Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import type { WorkerState } from "../Snapshot.ts"
+import type { StopCause } from "../StopCause.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import * as Heap from "./heap.ts"
 
@@ -36,6 +38,7 @@ import * as Heap from "./heap.ts"
 export interface Order {
   readonly signal: WorkerSignal
   readonly target: SignalTarget
+  readonly cause: StopCause
 }
 
 /**
@@ -66,6 +69,8 @@ export interface Running {
   joined: boolean
   /** The harshest signal sent to end it. */
   told: WorkerSignal | undefined
+  /** Why it was first told to end. */
+  stopCause: StopCause | undefined
   /** When SIGKILL follows. */
   killAt: number | undefined
 }
@@ -105,7 +110,8 @@ export interface Tenant {
   failedAt: ReadonlyArray<number>
   /** Terminated by its holder: it ends with its present life. */
   doomed: boolean
-  lastExit: ExitStatus | undefined
+  /** Its last lives and births that failed, in the machine's time. Never written to, since copies share it. */
+  history: ReadonlyArray<LifeRecord>
   /** The life that it ends with. */
   readonly owner: LifeRef | undefined
   /** The version of the table in which onlookers last saw it change. */
@@ -276,7 +282,7 @@ export const seat = (
     failures: 0,
     failedAt: [],
     doomed: false,
-    lastExit: undefined,
+    history: [],
     owner: options.owner,
     version: 0,
     elder: undefined,
@@ -395,6 +401,7 @@ export const toRunning = (self: SlotTable, tenant: Tenant, pid: Pid, now: number
     ready: false,
     joined: false,
     told: undefined,
+    stopCause: undefined,
     killAt: undefined
   }
   enter(self, tenant, life)
@@ -420,6 +427,13 @@ export const toDown = (self: SlotTable, tenant: Tenant): void => {
   childGone(self, tenant)
   enter(self, tenant, { _tag: "Down" })
 }
+
+/** Adds the last word on a life. The oldest is forgotten. */
+export const remember = (tenant: Tenant, record: LifeRecord): void => {
+  tenant.history = [...tenant.history.slice(1 - maxRemembered), record]
+}
+
+export const lastExit = (tenant: Tenant): ExitStatus | undefined => tenant.history.at(-1)?.status
 
 /** Sets when a tenant's child is killed if it has not ended by then. */
 export const setDeadline = (self: SlotTable, tenant: Tenant, life: Starting | Running, at: number): void => {

@@ -13,9 +13,9 @@ import * as Queue from "effect/Queue"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
 import * as Stream from "effect/Stream"
-import type { ExitStatus } from "../ExitStatus.ts"
 import { type PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
+import type { LifeRecord } from "../LifeRecord.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
 import type { Calls } from "../WorkerProtocol.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
@@ -28,6 +28,8 @@ export interface Watch {
   status: WorkerStatus.WorkerStatus
   /** The tenancy is over; the status is its last. */
   gone: boolean
+  /** Its last lives, as they were known when it was told of last. */
+  history: ReadonlyArray<LifeRecord>
   died: PostmasterDied | undefined
   /** Its end was not seen, because the postmaster died before. */
   lost: boolean
@@ -41,6 +43,7 @@ export const make = (name: string, ref: SlotRef): Watch => ({
   ref,
   status: WorkerStatus.notYetStarted,
   gone: false,
+  history: [],
   died: undefined,
   lost: false,
   listeners: new Set(),
@@ -70,12 +73,15 @@ export const disconnect = (self: Watch, error: CallLost): void => {
 /** Given up until it is resumed. */
 export const isParked = (self: Watch): boolean => WorkerStatus.isParked(self.status)
 
-/** What is told of a worker that does not run. */
-export const stopped = (self: Watch, lastExit: ExitStatus | undefined): WorkerStopped =>
+type Stopped = Extract<WorkerStatus.WorkerStatus, { readonly _tag: "Stopped" }>
+
+/** What is told of a worker that does not run, or has just ended as is not known yet. */
+export const stopped = (self: Watch, { lastExit, lastLife }: Partial<Stopped> = {}): WorkerStopped =>
   new WorkerStopped({
     name: self.name,
     ref: self.ref,
     ...(lastExit === undefined ? undefined : { lastExit }),
+    ...(lastLife === undefined ? undefined : { lastLife }),
     isRetryable: !self.gone && !isParked(self)
   })
 
@@ -119,8 +125,6 @@ const until = <A, E>(
 export const pidOf = (status: WorkerStatus.WorkerStatus): Pid | undefined =>
   status._tag === "Started" || status._tag === "Ready" ? status.pid : undefined
 
-type Stopped = Extract<WorkerStatus.WorkerStatus, { readonly _tag: "Stopped" }>
-
 const maxUnread = 256
 
 /** What a watch shows at one moment. */
@@ -152,6 +156,7 @@ export interface Keeper {
   readonly id: string
   readonly terminate: (ref: SlotRef) => Effect.Effect<void>
   readonly resume: (ref: SlotRef) => Effect.Effect<void>
+  readonly history: (watch: Watch) => Effect.Effect<ReadonlyArray<LifeRecord>>
   /** The line to the life that runs now. */
   readonly connect: (watch: Watch) => Effect.Effect<Caller<CallLost>, CallLost>
 }
@@ -178,7 +183,7 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
   /** Whether the worker was registered by this very definition, so that what it answers must fit. */
   accuses = false
 ): WorkerHandle<Rpcs> => {
-  const whenStopped = (status: Stopped) => Effect.fail(stopped(self, status.lastExit))
+  const whenStopped = (status: Stopped) => Effect.fail(stopped(self, status))
   const client = (between: (status: Stopped) => Effect.Effect<never, WorkerStopped> | undefined) => {
     const caller = (tried: Pid | undefined): Effect.Effect<Caller<CallLost>, CallLost> =>
       Effect.flatMap(
@@ -234,6 +239,7 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
         self.gone && status._tag === "Stopped" ? Effect.succeed(Option.fromUndefinedOr(status.lastExit)) : undefined
     ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
+    history: keeper.history(self),
     terminate: keeper.terminate(self.ref),
     resume: resume(self, keeper),
     client: client(whenStopped),

@@ -38,6 +38,10 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
         // A postmaster that dies takes whoever has asked along.
         : Stream.orDie(Watch.sights(watch))
     },
+    History: ({ ref }) => {
+      const watch = loop().watch(ref)
+      return watch === undefined ? Effect.succeed([]) : loop().history(watch)
+    },
     Resume: ({ ref }) => loop().tell({ _tag: "ResumeRequested", ref }),
     Terminate: ({ ref }) => loop().tell({ _tag: "TerminateRequested", ref }),
     TerminateUsers: ({ resource }) => loop().tell({ _tag: "TerminateUsersRequested", resource }),

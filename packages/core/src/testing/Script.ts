@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
-import { exited, type ExitStatus, signaled } from "../ExitStatus.ts"
+import { again as exitedAgain, exited, type ExitStatus, signaled } from "../ExitStatus.ts"
+import type { Outcome } from "../Outcome.ts"
 import type * as WorkerProtocol from "../WorkerProtocol.ts"
 
 /**
@@ -35,6 +36,8 @@ export interface Script {
   readonly clean: boolean
   /** What answers calls to it; `undefined`: nobody, so that calls wait for its end. */
   readonly calls: Calls | undefined
+  /** What it has written to stderr at its end. */
+  readonly output: ReadonlyArray<string>
 }
 
 /**
@@ -65,6 +68,8 @@ export interface Options {
   readonly clean?: boolean | undefined
   /** What answers calls to it, made by `answers`. Default: nobody; calls wait for its end. */
   readonly calls?: Calls | undefined
+  /** The last lines it writes to stderr. Default: none. */
+  readonly output?: ReadonlyArray<string> | undefined
 }
 
 const make = (end: ExitStatus, lasts: Duration.Input, options: Options | undefined): Script => ({
@@ -75,7 +80,8 @@ const make = (end: ExitStatus, lasts: Duration.Input, options: Options | undefin
   end,
   obeys: Duration.fromInputUnsafe(options?.obeys ?? 0),
   clean: options?.clean ?? true,
-  calls: options?.calls
+  calls: options?.calls,
+  output: options?.output ?? []
 })
 
 /**
@@ -122,6 +128,15 @@ export const exits = (code: number, options?: Options): Script => make(exited(co
  */
 export const fails = (message: string, options?: Options): Script =>
   make(exited(1, { kind: "Failure", message }), options?.after ?? 0, options)
+
+/**
+ * Returns and asks for another life: exit code 0, verdict `Again`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const again = (outcome: Outcome, options?: Options): Script =>
+  make(exitedAgain(outcome), options?.after ?? 0, options)
 
 /**
  * Dies of a signal that the postmaster did not send, without detaching.

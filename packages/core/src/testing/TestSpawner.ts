@@ -205,6 +205,7 @@ const make = Effect.gen(function*() {
           }
         }),
       exit: Deferred.await(exit),
+      output: () => script.output,
       port,
       reject
     }

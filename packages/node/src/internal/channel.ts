@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import { ExitError } from "@effect-postmaster/core/ExitStatus"
+import { Outcome } from "@effect-postmaster/core/Outcome"
 import { ChildReport, Launch } from "@effect-postmaster/core/Spawner"
 import type { LifeOrder } from "@effect-postmaster/core/WorkerLife"
 import { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
@@ -73,7 +74,11 @@ export const ToPostmaster = /* @__PURE__ */ Schema.TaggedUnion({
   },
   Report: { report: ChildReport },
   /** The worker's own verdict, written just before it leaves. */
-  LastWords: { code: Schema.Natural, error: /* @__PURE__ */ Schema.optionalKey(ExitError) }
+  LastWords: {
+    code: Schema.Natural,
+    error: /* @__PURE__ */ Schema.optionalKey(ExitError),
+    outcome: /* @__PURE__ */ Schema.optionalKey(Outcome)
+  }
 })
 
 export type ToPostmaster = typeof ToPostmaster.Type

@@ -27,5 +27,6 @@ export const lastWords = (status: ExitStatus): ToPostmaster | undefined =>
   status._tag !== "Exited" ? undefined : {
     _tag: "LastWords",
     code: status.code,
-    ...(status.error === undefined ? undefined : { error: clipError(status.error) })
+    ...(status.error === undefined ? undefined : { error: clipError(status.error) }),
+    ...(status.outcome === undefined ? undefined : { outcome: status.outcome })
   }

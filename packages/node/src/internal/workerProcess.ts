@@ -62,6 +62,18 @@ const endPatienceMillis = 10_000
  */
 const deafPatienceMillis = 5_000
 
+/** What is kept of stderr for the last word on a life. */
+const maxLines = 10
+const maxLineLength = 500
+
+/** What a worker said of its end, as the end it is. Only success asks for another life. */
+const spoken = ({ code, error, outcome }: Extract<ToPostmaster, { readonly _tag: "LastWords" }>) => ({
+  _tag: "Exited" as const,
+  code,
+  ...(error === undefined ? undefined : { error }),
+  ...(outcome === undefined || code !== 0 ? undefined : { outcome })
+})
+
 const politeSignals: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 
 const signalFrame = (signal: WorkerSignal): Uint8Array => encodeToWorker({ _tag: "Signal", signal })
@@ -117,8 +129,7 @@ export const makeWorkerProcess = (
   /** Requests waiting for a worker that does not read: either counts once, however often it was made. */
   const postponed = new Set<"SIGHUP" | "SIGUSR1">()
   let said: Said = new Set()
-  let lastWords: ExitStatus.ExitError | undefined
-  let lastCode: number | undefined
+  let lastWords: Extract<ExitStatus.ExitStatus, { readonly _tag: "Exited" }> | undefined
   /** What was wrong with what it sent. Ends the belief in everything else it said. */
   let violation: string | undefined
 
@@ -153,8 +164,7 @@ export const makeWorkerProcess = (
         if (report === undefined) return violate(`sent ${message.success.report} before it was launched`)
         return report(message.success.report)
       case "LastWords":
-        lastCode = message.success.code
-        lastWords = message.success.error
+        lastWords = spoken(message.success)
         return
     }
   }
@@ -264,7 +274,7 @@ export const makeWorkerProcess = (
   const statusOf = ({ code, lost, signal }: Gone): ExitStatus.ExitStatus => {
     if (violation !== undefined) return ExitStatus.lost(violation)
     // Whoever has said how it leaves has left: a signal that meets it on its way out changes nothing.
-    if (signal !== null && lastCode !== undefined) return ExitStatus.exited(lastCode, lastWords)
+    if (signal !== null && lastWords !== undefined) return lastWords
     if (signal === "SIGKILL" && deafened && !ordered.has(signal)) return ExitStatus.lost("closed its control channel")
     // Between its fork and its own session a child still hears what is meant for the application.
     if (signal !== null && !ordered.has(signal) && !said.has("Listening") && politeSignals.has(signal)) {
@@ -272,21 +282,31 @@ export const makeWorkerProcess = (
     }
     if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
     if (code === null || lost !== undefined) {
-      return lastCode === undefined
-        ? ExitStatus.lost(lost ?? "left when nobody was there to be told how")
-        : ExitStatus.exited(lastCode, lastWords)
+      return lastWords ?? ExitStatus.lost(lost ?? "left when nobody was there to be told how")
     }
     // Codes are not believed alone: one that never listened may be Node's own, one that broke off meant to say more.
     if (!said.has("Listening")) return ExitStatus.lost(`left with exit code ${code} before it listened`)
     if (deframer.isMidFrame()) return ExitStatus.lost(`left with exit code ${code} in the middle of a frame`)
-    return code === lastCode ? ExitStatus.exited(code, lastWords) : ExitStatus.exited(code)
+    return code === lastWords?.code ? lastWords : ExitStatus.exited(code)
   }
 
-  const relay = (tap: Tap, level: "Info" | "Warn"): Effect.Effect<Fiber.Fiber<void>> =>
-    Effect.forkChild(
-      relayLines(tap, (line) => logLine(line, level, identity), (lines) => logLost(lines, identity)),
-      { startImmediately: true }
-    )
+  const relay = (
+    tap: Tap,
+    log: (line: string) => Effect.Effect<void>
+  ): Effect.Effect<Fiber.Fiber<void>> =>
+    Effect.forkChild(relayLines(tap, log, (lines) => logLost(lines, identity)), { startImmediately: true })
+
+  /** What it wrote to stderr last, the newest last. */
+  const lastLines: Array<string> = []
+  const remember = (line: string): void => {
+    lastLines.push(line.length > maxLineLength ? `${line.slice(0, maxLineLength - 1)}…` : line)
+    if (lastLines.length > maxLines) lastLines.shift()
+  }
+  const logOut = (line: string) => logLine(line, "Info", identity)
+  const logError = (line: string) => {
+    remember(line)
+    return logLine(line, "Warn", identity)
+  }
 
   const control: Drain = {
     isOpen: () => !Deferred.isDoneUnsafe(channelClosed),
@@ -296,7 +316,7 @@ export const makeWorkerProcess = (
   }
 
   const watch = Effect.gen(function*() {
-    const readers = [yield* relay(stdout, "Info"), yield* relay(stderr, "Warn")]
+    const readers = [yield* relay(stdout, logOut), yield* relay(stderr, logError)]
     const how = yield* Deferred.await(exited)
     yield* awaitEmpty(isEmpty)
     const unbound = boundDrains([stdout, stderr, control])
@@ -310,6 +330,7 @@ export const makeWorkerProcess = (
     pid,
     signal: (name, target) => Effect.sync(() => signal(name, target)),
     exit: Deferred.await(exit),
+    output: () => lastLines,
     port: line.port,
     reject: violate
   }

@@ -1,0 +1,112 @@
+/** The last word on lives of real workers, and what they may ask for when they return. */
+import { ExitStatus, LifeRecord, Postmaster, PostmasterConfig, type WorkerHandle } from "@effect-postmaster/core"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Ending, lines } from "./fixtures/endings.ts"
+import { spawners } from "./support.ts"
+
+const patience = 60_000
+
+describe.each(spawners)("the end of a $name", ({ layer, name }) => {
+  const test = (title: string, body: Effect.Effect<void, unknown, Postmaster | Scope.Scope>) =>
+    it.live(
+      title,
+      () =>
+        Effect.scoped(body).pipe(
+          Effect.provide(Layer.provide(Postmaster.layer(), [layer, PostmasterConfig.layer()]))
+        ),
+      patience
+    )
+
+  const last = Effect.fnUntraced(function*(handle: WorkerHandle) {
+    const history = yield* handle.history
+    return history.at(-1)!
+  })
+
+  test(
+    "its error with its stack, its uptime, and when it comes back",
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      for (
+        const [how, kind, message] of [["fails", "Failure", "out of paper"], [
+          "dies",
+          "Defect",
+          "no such drawer"
+        ]] as const
+      ) {
+        const before = Date.now()
+        const worker = yield* postmaster.register(Ending, how)
+        yield* worker.waitForShutdown
+        const record = yield* last(worker)
+        assert(record.status._tag === "Exited" && record.status.error !== undefined)
+        assert.strictEqual(record.status.error.kind, kind)
+        assert.strictEqual(record.status.error.message, message)
+        assert.include(record.status.error.stack, "endings.ts")
+        assert.isAtLeast(LifeRecord.uptimeMillis(record), 0)
+        assert.isAtLeast(record.startedAt!, before - 1_000)
+        assert.strictEqual(record.nextStartAt! - record.endedAt, 3_600_000)
+        assert.isUndefined(record.stopCause)
+        yield* worker.terminate
+      }
+    })
+  )
+
+  test(
+    "who had ordered it",
+    Effect.gen(function*() {
+      const worker = yield* (yield* Postmaster).register(Ending, "serves")
+      yield* worker.waitForReady
+      yield* worker.terminate
+      yield* worker.waitForEnd
+      assert.strictEqual((yield* last(worker)).stopCause, "Terminated")
+      assert.include((yield* Effect.flip(worker.waitForReady)).message, "it was terminated")
+    })
+  )
+
+  if (name !== "fiber") {
+    test(
+      "the last lines of its stderr, and no more",
+      Effect.gen(function*() {
+        const worker = yield* (yield* Postmaster).register(Ending, "writes")
+        yield* worker.waitForShutdown
+        const { output } = yield* last(worker)
+        const numbers = Array.from({ length: 9 }, (_, index) => `line ${lines - 8 + index}`)
+        assert.deepStrictEqual(output.slice(0, -1), numbers)
+        assert.strictEqual(output.at(-1), `${"x".repeat(499)}…`)
+      })
+    )
+  }
+
+  test(
+    "another life after a while, if it asks for that",
+    Effect.gen(function*() {
+      const worker = yield* (yield* Postmaster).register(Ending, "retries")
+      yield* worker.waitForShutdown
+      const record = yield* last(worker)
+      assert.deepStrictEqual(record.status, ExitStatus.again({ _tag: "RetryAfter", delayMillis: 3_600_000 }))
+      assert.strictEqual(record.verdict, "Again")
+      assert.strictEqual(record.nextStartAt! - record.endedAt, 3_600_000)
+    })
+  )
+
+  test(
+    "another life at once",
+    Effect.gen(function*() {
+      const worker = yield* (yield* Postmaster).register(Ending, "recycles")
+      yield* worker.waitForShutdown
+      // The end of the second life is seen when there is a second record.
+      yield* Effect.repeat(
+        worker.waitForStartup.pipe(Effect.ignore, Effect.andThen(Effect.sleep(10)), Effect.andThen(worker.history)),
+        {
+          until: (history) => history.length >= 2
+        }
+      )
+      const [first, second] = yield* worker.history
+      assert.deepStrictEqual([first!.verdict, second!.verdict], ["Again", "Again"])
+      assert.isAtLeast(second!.startedAt! - first!.startedAt!, 990)
+      yield* worker.terminate
+    })
+  )
+})
