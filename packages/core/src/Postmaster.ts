@@ -261,6 +261,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     id,
     terminate: (ref) => loop.tell({ _tag: "TerminateRequested", ref }),
     resume: (ref) => loop.tell({ _tag: "ResumeRequested", ref }),
+    replace: loop.replace,
     history: loop.history,
     connect: (watch) =>
       Effect.suspend(() =>

@@ -24,6 +24,7 @@ export const UnregisterReason = Schema.Literals([
   "Done",
   "NeverRestarts",
   "GaveUp",
+  "NotReplaced",
   "Terminated",
   "ShuttingDown",
   "Crash"
@@ -31,7 +32,8 @@ export const UnregisterReason = Schema.Literals([
 
 /**
  * Why a registration ended: its work is done, it failed and never restarts, it
- * failed too often, it was terminated, the postmaster shuts down, or a crash of
+ * failed too often, it was to replace another one and did not become ready, it
+ * was terminated, the postmaster shuts down, or a crash of
  * the attached workers took it along.
  *
  * @category models
@@ -74,6 +76,8 @@ export const PostmasterEvent = Schema.TaggedUnion({
     stopCause: Schema.optionalKey(StopCause),
     nextStartInMillis: Schema.optionalKey(Schema.Finite)
   },
+  /** `successor` is to take its place when it is ready. */
+  Replacing: { ...worker, successor: SlotRef },
   /** It has failed so often within so long that it is given up until it is resumed. */
   Parked: { ...worker, failures: Schema.Natural, withinMillis: Schema.Finite },
   /** Somebody wants it to start now, with a clean count: it was parked, or at rest. */
@@ -163,7 +167,7 @@ export const logLine = (event: PostmasterEvent): LogLine => {
     case "Registered":
       return debug(`registering background worker "${event.name}"`)
     case "Unregistered":
-      return (event.reason === "GaveUp" ? warn : debug)(
+      return (event.reason === "GaveUp" || event.reason === "NotReplaced" ? warn : debug)(
         `unregistering background worker "${event.name}" (${event.reason})`
       )
     case "Starting":
@@ -197,6 +201,10 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       return warn(
         `background worker "${event.type}" failed ${event.failures} times within ${event.withinMillis} ms; ` +
           `"${event.name}" is parked until it is resumed`
+      )
+    case "Replacing":
+      return info(
+        `replacing background worker "${event.name}" in slot ${event.ref.slot} from slot ${event.successor.slot}`
       )
     case "Resumed":
       return info(`resuming background worker "${event.name}"`)

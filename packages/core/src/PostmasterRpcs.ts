@@ -42,6 +42,11 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Watch", { payload: { ref: SlotRef }, success: Watched, stream: true }),
   Rpc.make("History", { payload: { ref: SlotRef }, success: Schema.Array(LifeRecord) }),
   Rpc.make("Resume", { payload: { ref: SlotRef } }),
+  Rpc.make("Replace", {
+    payload: { ref: SlotRef, name: Schema.String },
+    success: SlotRef,
+    error: RegistrationError
+  }),
   Rpc.make("Terminate", { payload: { ref: SlotRef } }),
   Rpc.make("TerminateUsers", { payload: { resource: Schema.String } }),
   Rpc.make("Find", { payload: { name: Schema.String }, success: Schema.Array(SlotRef) }),

@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { SlotRef } from "./Identity.ts"
+import { formatRef, SlotRef } from "./Identity.ts"
 import { Phase } from "./Phase.ts"
 
 /**
@@ -27,6 +27,25 @@ export class NotAccepting extends Schema.TaggedError<NotAccepting>(
 }) {
   override get message(): string {
     return `cannot register background worker "${this.worker}" in phase ${this.phase}: ${this.detail}`
+  }
+}
+
+/**
+ * The worker cannot be replaced: it is gone, has been told to end for good, or
+ * is being replaced already.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotReplaceable extends Schema.TaggedError<NotReplaceable>(
+  "@effect-postmaster/core/RegistrationError/NotReplaceable"
+)("NotReplaceable", {
+  worker: Schema.String,
+  ref: SlotRef,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `cannot replace background worker "${this.worker}" (${formatRef(this.ref)}): ${this.detail}`
   }
 }
 
@@ -233,6 +252,7 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
  */
 export const RegistrationErrorReason = Schema.Union([
   NotAccepting,
+  NotReplaceable,
   InvalidDefinition,
   InvalidName,
   SharedMemoryRequired,
@@ -258,7 +278,7 @@ export type RegistrationErrorReason = typeof RegistrationErrorReason.Type
  * **Details**
  *
  * The checks run in PostgreSQL's order and the first that fails is the one
- * reported: `NotAccepting`, `InvalidDefinition`, `InvalidName`,
+ * reported: `NotAccepting`, `NotReplaceable`, `InvalidDefinition`, `InvalidName`,
  * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`,
  * `ClassLimitReached`, `SlotsExhausted` (`SanityCheckBackgroundWorker`, then
  * `RegisterDynamicBackgroundWorker`).

@@ -15,14 +15,15 @@ export const StopCause = Schema.Literals([
   "Terminated",
   "ResourceNeeded",
   "OwnerEnded",
+  "Replaced",
   "ShuttingDown",
   "CrashRecovery"
 ])
 
 /**
  * Why the postmaster has told a worker to end: its holder has terminated it,
- * somebody needs what it uses, the life it belongs to is over, the postmaster
- * shuts down, or another attached worker has crashed.
+ * somebody needs what it uses, the life it belongs to is over, its
+ * successor is ready, the postmaster shuts down, or another attached worker has crashed.
  *
  * @category models
  * @since 0.1.0
@@ -33,6 +34,7 @@ const words: { readonly [K in StopCause]: string } = {
   Terminated: "it was terminated",
   ResourceNeeded: "somebody needs what it uses",
   OwnerEnded: "the worker it belongs to has ended",
+  Replaced: "its successor is ready",
   ShuttingDown: "the postmaster shuts down",
   CrashRecovery: "another attached worker has crashed"
 }

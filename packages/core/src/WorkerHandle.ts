@@ -14,6 +14,7 @@ import type { ExitStatus } from "./ExitStatus.ts"
 import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
 import type { LifeRecord } from "./LifeRecord.ts"
+import type { RegistrationError } from "./RegistrationError.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
 
@@ -87,6 +88,19 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    * waits. Harmless when it runs, or when the handle is stale.
    */
   readonly resume: Effect.Effect<void>
+  /**
+   * Replaces the worker without a gap: another one is registered by the same
+   * registration, in a slot of its own, and when that is ready, this one is
+   * terminated. Returns the handle of the successor when it is ready.
+   *
+   * A successor that ends before it is ready, or that is never born, leaves
+   * everything as it was, and `WorkerStopped` tells how it ended. Fails with
+   * `SlotsExhausted` or `ClassLimitReached` if there is no room for two, and with
+   * `NotReplaceable` if the worker is gone, ends, or is being replaced already.
+   *
+   * Interrupting it leaves the successor to become ready on its own.
+   */
+  readonly replace: Effect.Effect<WorkerHandle<Rpcs>, RegistrationError | WorkerStopped | PostmasterDied>
   /**
    * Calls the life that runs now, and no later one. Waits for the first; between
    * two lives it answers `WorkerStopped`.

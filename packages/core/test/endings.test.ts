@@ -1,5 +1,5 @@
 /** The last word on every end: who had ordered it, how long the life lasted, what it wrote; and lives that ask for another. */
-import { BackgroundWorker, ExitStatus, LifeRecord, Outcome, Postmaster, Restart } from "@effect-postmaster/core"
+import { BackgroundWorker, ExitStatus, type LifeRecord, Outcome, Postmaster, Restart } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

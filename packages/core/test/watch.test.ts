@@ -15,6 +15,7 @@ const setup = () => {
     terminate: () => Effect.void,
     resume: () => Effect.void,
     history: () => Effect.succeed([]),
+    replace: () => Effect.never,
     connect: () => Effect.never
   })
   const hears = (status: WorkerStatus.WorkerStatus, gone = false) => {

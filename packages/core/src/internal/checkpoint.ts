@@ -56,6 +56,8 @@ const Tenant = Schema.Struct({
   failedBirths: Schema.Natural,
   failures: Schema.Natural,
   failedAt: Schema.Array(Schema.Finite),
+  replaces: Schema.UndefinedOr(SlotRef),
+  successor: Schema.UndefinedOr(SlotRef),
   doomed: Schema.Boolean,
   history: Schema.Array(LifeRecord),
   owner: Schema.UndefinedOr(LifeRef)
@@ -117,6 +119,8 @@ export const save = (state: Machine.State): Checkpoint => ({
     failedBirths: tenant.failedBirths,
     failures: tenant.failures,
     failedAt: tenant.failedAt,
+    replaces: tenant.replaces,
+    successor: tenant.successor,
     doomed: tenant.doomed,
     history: tenant.history,
     owner: tenant.owner

@@ -20,6 +20,8 @@ export const Input = Schema.TaggedUnion({
   TerminateRequested: { ref: SlotRef },
   /** Somebody wants it to start now, with a clean count. */
   ResumeRequested: { ref: SlotRef },
+  /** Somebody wants another worker in its place, and it to end when that is ready. */
+  ReplaceRequested: { request: Schema.Natural, ref: SlotRef, name: Schema.String },
   TerminateUsersRequested: { resource: Schema.String },
   ShutdownRequested: { mode: ShutdownMode },
   ReloadRequested: {},

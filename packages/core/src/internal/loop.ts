@@ -56,11 +56,13 @@ import * as SlotTable from "./slotTable.ts"
 import * as Watch from "./watch.ts"
 
 export interface Loop {
-  /** Registers a worker; the answer comes within a turn, interruption or not. */
+  /** Registers a worker. */
   readonly register: (
     registration: Registration,
     registrant: Registrant
   ) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** Registers another worker in the place of this one, which ends when that is ready. */
+  readonly replace: (watch: Watch.Watch) => Effect.Effect<Watch.Watch, RegistrationError>
   /** Fails when there is nobody left to register with. */
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
   /** Puts a fact into the mailbox. */
@@ -431,14 +433,22 @@ export const make: (
     })
     yield* Effect.forkIn(Effect.ignoreCause(guarded), scope, { startImmediately: true })
 
+    /** The answer comes within a turn, interruption or not. */
+    const ask = (
+      name: string,
+      input: (request: number) => Machine.Input
+    ): Effect.Effect<Watch.Watch, RegistrationError> =>
+      Effect.uninterruptible(Effect.callback<Watch.Watch, RegistrationError>((resume) => {
+        if (closed) return resume(Effect.fail(refusal(name)))
+        const request = lastRequest++
+        requests.set(request, { name, resume })
+        tell(input(request))
+      }))
+
     return {
       register: (registration, registrant) =>
-        Effect.uninterruptible(Effect.callback<Watch.Watch, RegistrationError>((resume) => {
-          if (closed) return resume(Effect.fail(refusal(registration.name)))
-          const request = lastRequest++
-          requests.set(request, { name: registration.name, resume })
-          tell({ _tag: "RegisterRequested", request, registration, registrant })
-        })),
+        ask(registration.name, (request) => ({ _tag: "RegisterRequested", request, registration, registrant })),
+      replace: ({ name, ref }) => ask(name, (request) => ({ _tag: "ReplaceRequested", request, ref, name })),
       ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
       tell: (input) => Effect.sync(() => tell(input)),
       snapshot: Effect.sync(snapshot),

@@ -34,6 +34,7 @@ import { type LifeRef, type Registrant, type Registration, sanityCheck } from ".
 import {
   ClassLimitReached,
   NotAccepting,
+  NotReplaceable,
   type Occupant,
   type RegistrationErrorReason,
   SlotsExhausted
@@ -206,6 +207,8 @@ const receive = (turn: Turn, input: Input): void => {
       return startupFailed(turn, input.run, input.detail)
     case "RegisterRequested":
       return registerRequested(turn, input.request, input.registration, input.registrant)
+    case "ReplaceRequested":
+      return replaceRequested(turn, input.request, input.ref, input.name)
     case "TerminateUsersRequested":
       return terminateUsersRequested(turn, input.resource)
     case "ShutdownRequested":
@@ -277,6 +280,39 @@ const registerRequested = (
   // Too late to start: taken and thrown out, so that the handle reads Stopped.
   if (state.phase === "Waiting") return release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
   SlotTable.toWaiting(state.table, tenant)
+}
+
+/** A successor is seated beside it, by the same registration. It ends when that is ready, and stays if that fails. */
+const replaceRequested = (turn: Turn, request: number, ref: SlotRef, name: string): void => {
+  const { state, now } = turn
+  const before = SlotTable.find(state.table, ref)
+  const reason = before === undefined
+    ? new NotReplaceable({ worker: name, ref, detail: "it is gone" })
+    : notReplaceable(state, before) ?? crowded(state, before.registration)
+  if (before === undefined || reason !== undefined) {
+    turn.actions.push({ _tag: "Reject", request, reason: reason! })
+    return
+  }
+  const { owner, registration } = before
+  const tenant = SlotTable.seat(state.table, registration, { dynamic: true, now, owner, replaces: ref })
+  before.successor = tenant.ref
+  turn.actions.push({ _tag: "Reply", request, ref: tenant.ref })
+  publish(turn, { _tag: "Registered", ...who(tenant) })
+  publish(turn, { _tag: "Replacing", ...who(before), successor: tenant.ref })
+  SlotTable.toWaiting(state.table, tenant)
+}
+
+const notReplaceable = (state: State, { doomed, ref, registration, successor }: SlotTable.Tenant) => {
+  const refuse = (detail: string) => new NotReplaceable({ worker: registration.name, ref, detail })
+  if (state.stopping || state.phase === "Waiting") return refuse("the postmaster is stopping workers")
+  if (doomed) return refuse("it has been told to end for good")
+  return successor === undefined ? undefined : refuse("it is being replaced already")
+}
+
+/** The one whose place this tenant is to take, if that is still there. */
+const predecessor = (state: State, { replaces }: SlotTable.Tenant): SlotTable.Tenant | undefined => {
+  const before = replaces === undefined ? undefined : SlotTable.find(state.table, replaces)
+  return before?.successor === undefined ? undefined : before
 }
 
 const closed = (
@@ -416,6 +452,10 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   SlotTable.touch(turn.state.table, tenant)
   publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
   notify(turn, tenant, WorkerStatus.ready(life.pid))
+  const before = predecessor(turn.state, tenant)
+  if (before === undefined) return
+  before.successor = undefined
+  terminateRequested(turn, before, "Replaced")
 }
 
 /** The dead-man switch. An isolated worker has nothing to join. */
@@ -498,6 +538,8 @@ const causeOf = (stopCause: StopCause | undefined) => stopCause === undefined ? 
 
 const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict, status: ExitStatus): Next => {
   const { state } = turn
+  // Whoever was to take another's place gets one chance.
+  if (predecessor(state, tenant) !== undefined) return tenant.doomed ? "Terminated" : "NotReplaced"
   if (tenant.life._tag === "Running") endRow(turn, tenant, tenant.life)
   if (isCrash(tenant, judged)) {
     if (tenant.doomed) return "Terminated"
@@ -529,6 +571,7 @@ const leastCycleMillis = 1_000
 const afterFailure = (turn: Turn, tenant: SlotTable.Tenant, atLeast: number): Next => {
   const { restart } = tenant.registration
   if (tenant.doomed) return "Terminated"
+  if (predecessor(turn.state, tenant) !== undefined) return "NotReplaced"
   if (restart._tag === "Never") return "NeverRestarts"
   if (turn.state.stopping) return "ShuttingDown"
   if (turn.state.recovering && tenant.attached) return "Recovery"
@@ -751,6 +794,8 @@ const notify = (turn: Turn, tenant: SlotTable.Tenant, status: WorkerStatus.Worke
 
 /** Ends a tenancy. The seat is free before anybody is told, so that whoever is told can take it (M5). */
 const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason): void => {
+  const before = predecessor(turn.state, tenant)
+  if (before !== undefined) before.successor = undefined
   SlotTable.unseat(turn.state.table, tenant)
   publish(turn, { _tag: "Unregistered", ...who(tenant), reason })
   const status = WorkerStatus.stopped(SlotTable.lastExit(tenant))

@@ -137,6 +137,10 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     connect,
     register: (registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
       Effect.catchTag(postmaster.Register({ registration }), "PostmasterDied", Effect.die),
+    replace: ({ name, ref }: Watch.Watch): Effect.Effect<Watch.Watch, RegistrationError> =>
+      Effect.catchTag(postmaster.Replace({ ref, name }), "PostmasterDied", Effect.die).pipe(
+        Effect.flatMap((successor) => watch(name, successor))
+      ),
     resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
     // Of one that is gone, its holder knows no more than the last word.
     history: (watch: Watch.Watch) =>

@@ -22,6 +22,7 @@
  *   see of a tenant changes together with its version; what comes or goes changes its page's.
  * - T12 A tenant that belongs to a worker is known at that worker's seat as long as the life runs that registered it;
  *   when that life is over, the tenant is doomed. Nobody else is known there.
+ * - T13 Whoever is being replaced has one successor, which names it; both are seated, and the successor is not ready yet.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
@@ -108,6 +109,10 @@ export interface Tenant {
   failures: number
   /** When it failed, as far back as its policy looks. Never written to, since copies share it. */
   failedAt: ReadonlyArray<number>
+  /** Whose place it takes when it is ready. */
+  readonly replaces: SlotRef | undefined
+  /** Who takes its place when that one is ready. */
+  successor: SlotRef | undefined
   /** Terminated by its holder: it ends with its present life. */
   doomed: boolean
   /** Its last lives and births that failed, in the machine's time. Never written to, since copies share it. */
@@ -264,7 +269,12 @@ export const countOfClass = (self: SlotTable, name: string): number => self.clas
 export const seat = (
   self: SlotTable,
   registration: Registration,
-  options: { readonly dynamic: boolean; readonly now: number; readonly owner?: LifeRef | undefined }
+  options: {
+    readonly dynamic: boolean
+    readonly now: number
+    readonly owner?: LifeRef | undefined
+    readonly replaces?: SlotRef
+  }
 ): Tenant => {
   const slot = Heap.pop(self.freed) ?? self.untouched++
   const generation = (self.generations[slot] ?? 0) + (options.dynamic ? 1 : 0)
@@ -281,6 +291,8 @@ export const seat = (
     failedBirths: 0,
     failures: 0,
     failedAt: [],
+    replaces: options.replaces,
+    successor: undefined,
     doomed: false,
     history: [],
     owner: options.owner,
@@ -553,6 +565,15 @@ export const broken = (self: SlotTable): string | undefined => {
     if (owner !== undefined && !tenant.doomed) {
       if (findLife(self, owner) === undefined) return `T12: slot ${slot} has outlived its owner`
       if (self.owned[owner.ref.slot]?.has(slot) !== true) return `T12: slot ${slot} is not known to its owner`
+    }
+    if (tenant.successor !== undefined) {
+      const successor = find(self, tenant.successor)
+      if (successor?.replaces === undefined || find(self, successor.replaces) !== tenant) {
+        return `T13: the successor of slot ${slot} knows nothing of it`
+      }
+      if (successor.life._tag === "Running" && successor.life.ready) {
+        return `T13: slot ${slot} has a successor that is ready`
+      }
     }
     if (!namesakes(self, tenant.registration.name).includes(tenant)) return `T9: slot ${slot} is not found by its name`
     const bearer = life._tag === "Running" ? findPid(self, life.pid) : tenant

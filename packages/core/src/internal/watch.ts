@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import { type PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { LifeRecord } from "../LifeRecord.ts"
+import type { RegistrationError } from "../RegistrationError.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
 import type { Calls } from "../WorkerProtocol.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
@@ -156,6 +157,7 @@ export interface Keeper {
   readonly id: string
   readonly terminate: (ref: SlotRef) => Effect.Effect<void>
   readonly resume: (ref: SlotRef) => Effect.Effect<void>
+  readonly replace: (watch: Watch) => Effect.Effect<Watch, RegistrationError>
   readonly history: (watch: Watch) => Effect.Effect<ReadonlyArray<LifeRecord>>
   /** The line to the life that runs now. */
   readonly connect: (watch: Watch) => Effect.Effect<Caller<CallLost>, CallLost>
@@ -242,6 +244,10 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
     history: keeper.history(self),
     terminate: keeper.terminate(self.ref),
     resume: resume(self, keeper),
+    replace: Effect.flatMap(keeper.replace(self), (successor) => {
+      const handle = toHandle(successor, protocol, keeper, accuses)
+      return Effect.as(handle.waitForReady, handle)
+    }),
     client: client(whenStopped),
     waitForClient: client((status) => self.gone || isParked(self) ? whenStopped(status) : undefined)
   }

@@ -43,6 +43,8 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
       return watch === undefined ? Effect.succeed([]) : loop().history(watch)
     },
     Resume: ({ ref }) => loop().tell({ _tag: "ResumeRequested", ref }),
+    Replace: ({ name, ref }) =>
+      Effect.map(loop().replace(loop().watch(ref) ?? Watch.stale(name, ref)), (successor) => successor.ref),
     Terminate: ({ ref }) => loop().tell({ _tag: "TerminateRequested", ref }),
     TerminateUsers: ({ resource }) => loop().tell({ _tag: "TerminateUsersRequested", resource }),
     Find: ({ name }) => Effect.map(loop().find(name), (watches) => watches.map(({ ref }) => ref)),

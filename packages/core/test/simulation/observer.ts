@@ -407,6 +407,7 @@ export const make = (world: World): Observer => {
   const hearAbout = (tenant: Tenant, event: AboutTenant): void => {
     switch (event._tag) {
       case "Registered":
+      case "Replacing":
         return
       case "Unregistered":
         if (tenant.state !== "Idle" && tenant.state !== "Parked") {
@@ -716,6 +717,7 @@ const describe = (event: PostmasterEvent): string => {
       return `${event._tag}${about} ${event.spare}`
     case "Parked":
       return `${event._tag}${about} ${event.failures} ${event.withinMillis}`
+    case "Replacing":
     case "Resumed":
     case "Registered":
     case "CrashDetected":

@@ -79,7 +79,7 @@ const toDescriptor = Logger.make<unknown, void>(({ logLevel, message }) => {
 })
 
 /** Of a worker that may be called in some way or other. */
-type Handle = Omit<WorkerHandle, "client" | "waitForClient">
+type Handle = Omit<WorkerHandle, "client" | "waitForClient" | "replace">
 
 const application = Effect.gen(function*() {
   const scope = yield* Effect.scope
