@@ -18,6 +18,42 @@
 export const maxFrameBytes = 64 * 1024 * 1024
 
 /**
+ * A frame to be sent: its bytes, or the parts that make it up. The first part is
+ * the port's from there on; the others stay the sender's, who may change them as
+ * soon as `send` has returned.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outgoing = Uint8Array | readonly [first: Uint8Array, ...lent: Array<Uint8Array>]
+
+/**
+ * How many bytes a frame has.
+ *
+ * @category utils
+ * @since 0.1.0
+ */
+export const sizeOf = (frame: Outgoing): number =>
+  frame instanceof Uint8Array ? frame.length : frame.reduce((size, { length }) => size + length, 0)
+
+/**
+ * A frame in one piece, which is nobody else's. Parts are copied.
+ *
+ * @category utils
+ * @since 0.1.0
+ */
+export const whole = (frame: Outgoing): Uint8Array => {
+  if (frame instanceof Uint8Array) return frame
+  const bytes = new Uint8Array(sizeOf(frame))
+  let at = 0
+  for (const part of frame) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
+}
+
+/**
  * Who hears the other side.
  *
  * @category models
@@ -38,11 +74,12 @@ export interface FrameListener {
  */
 export interface FramePort {
   /**
-   * Sends a frame, whose bytes are the port's from here on, and returns at once.
+   * Sends a frame, whose bytes are the port's from here on unless they are lent,
+   * and returns at once.
    * `false` says that the other side is behind: wait for `onDrain` before
    * sending more. Harmless when nobody is left to hear it.
    */
-  readonly send: (frame: Uint8Array) => boolean
+  readonly send: (frame: Outgoing) => boolean
   /** Sets who hears the other side, from the first frame on. Once. */
   readonly listen: (listener: FrameListener) => void
   /** Holds frames back, which the other side feels in time, or lets them through again. */
@@ -91,7 +128,7 @@ const deliver = (inbox: Inbox): void => {
 
 const makeEnd = (theirs: Inbox, ours: Inbox): FramePort => ({
   send: (frame) => {
-    theirs.frames.push(frame)
+    theirs.frames.push(whole(frame))
     deliver(theirs)
     return !theirs.paused
   },

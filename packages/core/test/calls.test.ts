@@ -97,7 +97,7 @@ const connected = Effect.fnUntraced(function*({ endOfIds, script = plain }: Opti
   const rejected: Array<string> = []
   const caller = Caller.make<Gone>({
     send: (frame) => {
-      sent.push(understood(frame))
+      sent.push(understood(FramePort.whole(frame)))
       return near.send(frame)
     },
     reject: (detail) => void rejected.push(detail),
@@ -125,7 +125,7 @@ const alone = (options: { readonly judged: boolean }) => {
   const rejected: Array<string> = []
   const caller = Caller.make<Gone>({
     send: (frame) => {
-      sent.push(understood(frame))
+      sent.push(understood(FramePort.whole(frame)))
       return true
     },
     ...(options.judged ? { reject: (detail) => void rejected.push(detail) } : undefined)

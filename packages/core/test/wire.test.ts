@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { whole } from "../src/FramePort.ts"
 import * as Wire from "../src/internal/wire.ts"
 
 const Id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Wire.endOfIds - 1 }))
@@ -88,7 +89,7 @@ describe("a frame", () => {
   it("that relays a relay is refused, however deep they lie in each other", () => {
     const relays = new Uint8Array(5_000_000).fill(5)
     assert.isTrue(Result.isFailure(Wire.decode(relays)))
-    const twice = Wire.relay(1, Wire.relay(2, Wire.encode({ _tag: "Ack", id: 3 })))
+    const twice = whole(Wire.relay(1, Wire.relay(2, Wire.encode({ _tag: "Ack", id: 3 }))))
     assert.isTrue(Result.isFailure(Wire.decode(twice)))
   })
 

@@ -11,7 +11,8 @@ import type * as RpcGroup from "effect/rpc/RpcGroup"
 import type { FromClientEncoded, FromServerEncoded } from "effect/rpc/RpcMessage"
 import * as RpcServer from "effect/rpc/RpcServer"
 import type * as Scope from "effect/Scope"
-import { codecFor } from "./rpcCodec.ts"
+import { type Outgoing, sizeOf, whole } from "../FramePort.ts"
+import { around, codecFor } from "./rpcCodec.ts"
 import * as Wire from "./wire.ts"
 
 /** Somebody who calls. */
@@ -27,11 +28,11 @@ export interface Client {
 
 export interface Callee {
   /** Takes calls from a line; `send` is as `FramePort.send`. */
-  readonly connect: (send: (frame: Uint8Array) => boolean) => Client
+  readonly connect: (send: (frame: Outgoing) => boolean) => Client
 }
 
 interface Line {
-  readonly send: (frame: Uint8Array) => boolean
+  readonly send: (frame: Outgoing) => boolean
   full: boolean
   readonly waiting: Set<() => void>
 }
@@ -54,17 +55,19 @@ export const make = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
   let hear: (client: number, message: FromClientEncoded) => void = () => {}
   const hears = Deferred.makeUnsafe<void>()
 
-  const put = (line: Line, frame: Uint8Array): Effect.Effect<void> =>
+  const put = (line: Line, frame: Outgoing): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (frame.length > Wire.maxMessageBytes) {
+      const size = sizeOf(frame)
+      if (size > Wire.maxMessageBytes) {
         return Effect.die(
           new Error(
-            `an answer has ${frame.length} bytes, and ${Wire.maxMessageBytes} are allowed; ` +
+            `an answer has ${size} bytes, and ${Wire.maxMessageBytes} are allowed; ` +
               "what a stream produces at once is one answer (Stream.rechunk)"
           )
         )
       }
-      if (line.full) return Effect.andThen(untilDrained(line), put(line, frame))
+      // What is lent for this turn is kept from here on.
+      if (line.full) return Effect.andThen(untilDrained(line), put(line, whole(frame)))
       line.full = !line.send(frame)
       return Effect.void
     })
@@ -74,9 +77,15 @@ export const make = Effect.fnUntraced(function*<Rpcs extends Rpc.Any>(
     if (line === undefined) return Effect.void
     switch (message._tag) {
       case "Chunk":
-        return put(line, Wire.encode({ _tag: "Chunk", id: Number(message.requestId), values: message.values as never }))
+        return put(
+          line,
+          around(message.values, (values) => Wire.encode({ _tag: "Chunk", id: Number(message.requestId), values }))
+        )
       case "Exit":
-        return put(line, Wire.encode({ _tag: "Exit", id: Number(message.requestId), exit: message.exit as never }))
+        return put(
+          line,
+          around(message.exit, (exit) => Wire.encode({ _tag: "Exit", id: Number(message.requestId), exit }))
+        )
       default:
         // Whatever else a server may say has no call that it belongs to.
         return Effect.die(new Error(`a call could not be answered: ${JSON.stringify(message)}`))

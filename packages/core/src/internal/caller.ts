@@ -18,7 +18,8 @@ import { type FromClient, type FromServer, RequestId } from "effect/rpc/RpcMessa
 import * as RpcSchema from "effect/rpc/RpcSchema"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { codecFor } from "./rpcCodec.ts"
+import { type Outgoing, sizeOf, whole } from "../FramePort.ts"
+import { around, codecFor } from "./rpcCodec.ts"
 import * as Wire from "./wire.ts"
 
 /** A call that has not ended. */
@@ -67,7 +68,7 @@ export interface Caller<E> {
 }
 
 interface Schemas {
-  readonly encodePayload: (payload: unknown) => Effect.Effect<Uint8Array, Schema.SchemaError, unknown>
+  readonly encodePayload: (payload: unknown) => Effect.Effect<unknown, Schema.SchemaError, unknown>
   readonly decodeChunk: (
     values: unknown
   ) => Effect.Effect<readonly [unknown, ...Array<unknown>], Schema.SchemaError, unknown>
@@ -78,7 +79,7 @@ interface Schemas {
 
 type DecodeExit = (exit: unknown) => Effect.Effect<Exit.Exit<unknown, unknown>, Schema.SchemaError, unknown>
 
-type Encoding = Effect.Effect<Uint8Array, Schema.SchemaError>
+type Encoding = Effect.Effect<unknown, Schema.SchemaError>
 
 /** A call of this process. */
 interface Call {
@@ -116,9 +117,25 @@ const schemasOf = (rpc: Rpc.AnyWithProps): Schemas => {
   return schemas
 }
 
+type RequestMessage = Extract<FromClient<Rpc.Any>, { readonly _tag: "Request" }>
+
+const requestFrame = (message: RequestMessage, { discard, id }: Call, filling: unknown): Outgoing =>
+  around(filling, (payload) =>
+    Wire.encode({
+      _tag: "Request",
+      id,
+      tag: message.tag,
+      payload,
+      discard,
+      trace: message.traceId === undefined
+        ? undefined
+        : { traceId: message.traceId, spanId: message.spanId!, sampled: message.sampled === true },
+      headers: Object.entries(message.headers)
+    }))
+
 export interface Options {
   /** As `FramePort.send`. */
-  readonly send: (frame: Uint8Array) => boolean
+  readonly send: (frame: Outgoing) => boolean
   /** Ends whoever has sent an answer that is none. Absent: that is another's to do, and the call dies of it. */
   readonly reject?: (detail: string) => void
   /** Numbers of calls are below this, and are used again. */
@@ -202,10 +219,7 @@ export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Ca
     goOn()
   }
 
-  const request = (
-    message: Extract<FromClient<Rpc.Any>, { readonly _tag: "Request" }>,
-    call: Call
-  ): Effect.Effect<void, E> =>
+  const request = (message: RequestMessage, call: Call): Effect.Effect<void, E> =>
     Effect.suspend(() => {
       if (ended !== undefined) return Effect.fail(ended.error)
       const encoded = Effect.orDie(
@@ -213,38 +227,24 @@ export const make = <E>({ endOfIds = Wire.endOfIds, reject, send }: Options): Ca
         Effect.provideContext(call.schemas.encodePayload(message.payload) as Encoding, call.context)
       )
       return Effect.flatMap(encoded, (payload): Effect.Effect<void, E> => {
-        const go = sendRequest(message, call, payload)
-        return full || held || waiting.size > 0
-          ? Effect.andThen(untilItsTurn, Effect.ensuring(go, Effect.sync(passOn)))
-          : go
+        const frame = requestFrame(message, call, payload)
+        const size = sizeOf(frame)
+        if (size > Wire.maxMessageBytes) {
+          return Effect.die(
+            new Error(`a call of ${message.tag} has ${size} bytes, and ${Wire.maxMessageBytes} are allowed`)
+          )
+        }
+        if (!full && !held && waiting.size === 0) return sendRequest(call, frame)
+        // What is lent for this turn is kept from here on.
+        const kept = whole(frame)
+        return Effect.andThen(untilItsTurn, Effect.ensuring(sendRequest(call, kept), Effect.sync(passOn)))
       })
     })
 
-  const sendRequest = (
-    message: Extract<FromClient<Rpc.Any>, { readonly _tag: "Request" }>,
-    call: Call,
-    payload: Uint8Array
-  ): Effect.Effect<void, E> =>
+  const sendRequest = (call: Call, frame: Outgoing): Effect.Effect<void, E> =>
     Effect.suspend((): Effect.Effect<void, E> => {
       if (ended !== undefined) return Effect.fail(ended.error)
-      const id = Number(message.id)
-      const frame = Wire.encode({
-        _tag: "Request",
-        id,
-        tag: message.tag,
-        payload,
-        discard: call.discard,
-        trace: message.traceId === undefined
-          ? undefined
-          : { traceId: message.traceId, spanId: message.spanId!, sampled: message.sampled === true },
-        headers: Object.entries(message.headers)
-      })
-      if (frame.length > Wire.maxMessageBytes) {
-        return Effect.die(
-          new Error(`a call of ${message.tag} has ${frame.length} bytes, and ${Wire.maxMessageBytes} are allowed`)
-        )
-      }
-      calls.set(id, pendingOf(call))
+      calls.set(call.id, pendingOf(call))
       if (!send(frame)) full = true
       return Effect.void
     })

@@ -8,6 +8,7 @@
  * has ended, with the error that tells how.
  */
 import * as Result from "effect/Result"
+import type { Outgoing } from "../FramePort.ts"
 import type { PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { LifeRef } from "../Registration.ts"
 import type { Child } from "../Spawner.ts"
@@ -31,7 +32,7 @@ export interface Connection {
 /** Where workers come in. */
 export interface Door {
   /** Takes the calls of one worker to the postmaster. */
-  readonly enter: (connection: Connection, send: (frame: Uint8Array) => boolean) => Callee.Client
+  readonly enter: (connection: Connection, send: (frame: Outgoing) => boolean) => Callee.Client
   /**
    * How many calls of this kind one worker may have open, if they take their
    * time by nature; the others are answered as soon as the postmaster comes to
@@ -87,7 +88,7 @@ export const make = (
   const hold = (): void => port.pause(floods || behind || waits > 0)
 
   /** Whoever does not read its answers is not heard before it has: they would be kept for it without end. */
-  const give = (frame: Uint8Array): boolean => {
+  const give = (frame: Outgoing): boolean => {
     const taken = port.send(frame)
     if (!taken && !behind) {
       behind = true
@@ -96,7 +97,7 @@ export const make = (
     return taken
   }
 
-  const answer = (frame: Uint8Array): boolean => {
+  const answer = (frame: Outgoing): boolean => {
     const id = Wire.ended(frame)
     if (id !== undefined) {
       const tag = open.get(id)

@@ -2,7 +2,7 @@
  * Counts what a postmaster does. The loop alone writes it, and nothing is
  * decided by it: a turn pays a reading of the clock and an addition or two.
  */
-import type { FramePort } from "../FramePort.ts"
+import { type FramePort, sizeOf } from "../FramePort.ts"
 import { turnBounds, type Vitals } from "../Vitals.ts"
 
 export interface Meter {
@@ -40,7 +40,7 @@ export const turned = (self: Meter, millis: number): void => {
 export const metered = (self: Meter, port: FramePort): FramePort => ({
   send: (frame) => {
     // Counted first: sent bytes are the port's.
-    self.sent += frame.length
+    self.sent += sizeOf(frame)
     return port.send(frame)
   },
   listen: ({ onDrain, onFrame }) =>

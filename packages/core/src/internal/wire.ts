@@ -17,7 +17,8 @@
  * What the schemas of a call are needed for is bytes here (`rpcCodec.ts`).
  */
 import * as Result from "effect/Result"
-import { maxFrameBytes } from "../FramePort.ts"
+import { maxFrameBytes, type Outgoing } from "../FramePort.ts"
+import { getNumber, putNumber } from "./numbers.ts"
 
 export interface Trace {
   readonly traceId: string
@@ -61,7 +62,10 @@ export const isFromCallee = (message: FromCaller | FromCallee): message is FromC
   message._tag === "Chunk" || message._tag === "Exit"
 
 /** The number of the call that this frame ends. */
-export const ended = (frame: Uint8Array): number | undefined => frame[0] === 4 ? getNumber(frame, 1) : undefined
+export const ended = (frame: Outgoing): number | undefined => {
+  const first = frame instanceof Uint8Array ? frame : frame[0]
+  return first[0] === 4 ? getNumber(first, 1) : undefined
+}
 
 /** The longest message that fits a frame, alone or relayed. */
 export const maxMessageBytes = maxFrameBytes - 5
@@ -85,16 +89,6 @@ const begin = (kind: number, id: number, bytes: number): Uint8Array => {
   putNumber(frame, 1, id)
   return frame
 }
-
-const putNumber = (frame: Uint8Array, at: number, value: number): void => {
-  frame[at] = value
-  frame[at + 1] = value >>> 8
-  frame[at + 2] = value >>> 16
-  frame[at + 3] = value >>> 24
-}
-
-const getNumber = (frame: Uint8Array, at: number): number =>
-  (frame[at]! | frame[at + 1]! << 8 | frame[at + 2]! << 16 | frame[at + 3]! << 24) >>> 0
 
 const filled = (kind: number, id: number, hole: Uint8Array): Uint8Array => {
   const frame = begin(kind, id, hole.length)
@@ -149,7 +143,7 @@ export const encode = (message: Message): Uint8Array => {
     case "Exit":
       return filled(4, message.id, message.exit)
     case "Relay":
-      return relay(message.id, encode(message.message))
+      return filled(5, message.id, encode(message.message))
     case "Hold":
       return begin(6, message.id, 0)
     case "GoOn":
@@ -158,7 +152,11 @@ export const encode = (message: Message): Uint8Array => {
 }
 
 /** The same as a relayed message that is a frame already. */
-export const relay = (id: number, frame: Uint8Array): Uint8Array => filled(5, id, frame)
+export const relay = (id: number, frame: Outgoing): Outgoing => {
+  if (frame instanceof Uint8Array) return filled(5, id, frame)
+  const [first, ...lent] = frame
+  return [filled(5, id, first), ...lent]
+}
 
 const isHeaders = (u: unknown): u is Request["headers"] =>
   Array.isArray(u) &&

@@ -7,7 +7,7 @@
  */
 import * as Context from "effect/Context"
 import * as Result from "effect/Result"
-import type { FramePort } from "../FramePort.ts"
+import type { FramePort, Outgoing } from "../FramePort.ts"
 import * as Wire from "./wire.ts"
 
 /** Who hears one kind of messages. */
@@ -17,7 +17,7 @@ export interface Ear<A> {
 }
 
 export interface WorkerLine {
-  readonly send: (frame: Uint8Array) => boolean
+  readonly send: (frame: Outgoing) => boolean
   /** Sets who is called. What has been called before waits for it. */
   readonly serve: (ear: Ear<Wire.FromCaller>) => void
   /** Sets who has called, the postmaster or others through it. */

@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import { maxFrameBytes } from "@effect-postmaster/core/FramePort"
+import { maxFrameBytes, type Outgoing, sizeOf } from "@effect-postmaster/core/FramePort"
 import type { Socket } from "node:net"
 import { headerBytes, makeDeframer, putHeader } from "./frames.ts"
 import { highWaterBytes, type Line, makeEar, type OpenLine } from "./line.ts"
@@ -112,6 +112,20 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
     written = 0
   }
 
+  /** At once, in a piece that is ours: whoever has lent a part may change it in this very turn. */
+  const passParts = (parts: Exclude<Outgoing, Uint8Array>): void => {
+    const size = sizeOf(parts)
+    const piece = Buffer.allocUnsafeSlow(headerBytes + size)
+    putHeader(piece, 0, size)
+    let at = headerBytes
+    for (const part of parts) {
+      piece.set(part, at)
+      at += part.length
+    }
+    flush()
+    write(piece)
+  }
+
   const flushOnTick = (): void => {
     ticking = false
     flush()
@@ -129,29 +143,37 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
     return tray
   }
 
-  const send = (frame: Uint8Array): boolean => {
-    if (!socket.writable) return true
-    const large = frame.length > gatherBytes
-    const into = reserve(headerBytes + (large ? 0 : frame.length))
+  /** Into the tray, to be written when this turn is over. */
+  const gather = (frame: Uint8Array): void => {
+    const into = reserve(headerBytes + frame.length)
     putHeader(into, full, frame.length)
-    full += headerBytes
-    if (large) {
-      socket.cork()
-      flush()
-      write(frame)
-      socket.uncork()
-      recycle()
-    } else {
-      into.set(frame, full)
-      full += frame.length
-      together++
-      if (delivering) {
-        if (together >= maxTogether) flush()
-      } else if (!ticking) {
-        ticking = true
-        process.nextTick(flushOnTick)
-      }
+    into.set(frame, full + headerBytes)
+    full += headerBytes + frame.length
+    together++
+    if (delivering) {
+      if (together >= maxTogether) flush()
+    } else if (!ticking) {
+      ticking = true
+      process.nextTick(flushOnTick)
     }
+  }
+
+  /** At once, as it is. */
+  const pass = (frame: Uint8Array): void => {
+    putHeader(reserve(headerBytes), full, frame.length)
+    full += headerBytes
+    socket.cork()
+    flush()
+    write(frame)
+    socket.uncork()
+    recycle()
+  }
+
+  const send = (frame: Outgoing): boolean => {
+    if (!socket.writable) return true
+    if (!(frame instanceof Uint8Array)) passParts(frame)
+    else if (frame.length > gatherBytes) pass(frame)
+    else gather(frame)
     if (unwritten() <= highWaterBytes) return true
     blocked = true
     return false

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import { maxFrameBytes } from "@effect-postmaster/core/FramePort"
+import { maxFrameBytes, type Outgoing, sizeOf, whole } from "@effect-postmaster/core/FramePort"
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads"
 import { highWaterBytes, makeEar, type OpenLine } from "./line.ts"
 
@@ -76,11 +76,12 @@ export const openThreadLine = (messages: MessagePort): OpenLine => (broken) => {
     if (untaken <= highWaterBytes) drained()
   }
 
-  const send = (frame: Uint8Array): boolean => {
+  const send = (frame: Outgoing): boolean => {
     if (over) return true
-    untaken += frame.length + messageBytes
+    untaken += sizeOf(frame) + messageBytes
+    const all = whole(frame)
     // Of something larger a part is copied, or all of it would go along.
-    const own = ownsItsMemory(frame) ? frame : new Uint8Array(frame)
+    const own = ownsItsMemory(all) ? all : new Uint8Array(all)
     messages.postMessage(own, [own.buffer])
     if (untaken <= highWaterBytes) return true
     blocked = true
