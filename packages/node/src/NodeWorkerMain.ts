@@ -49,7 +49,7 @@ const send = (frame: Uint8Array): void => {
 
 const { crash, flush, hear, listen, orphan, signals, spoken } = makeFarSide({
   send,
-  openLine: (broken) => openSocketLine(new Net.Socket({ fd: lineFd, readable: true, writable: true }))(broken),
+  openLine: (broken) => openSocketLine({ fd: lineFd, readable: true, writable: true })(broken),
   entitle: (title) => {
     process.title = title
   }

@@ -21,20 +21,22 @@ export const putHeader = (into: Uint8Array, at: number, bodyBytes: number): void
 
 /**
  * Cuts a stream of bytes into frames. A frame that lies whole in one chunk is a
- * view of it, and otherwise every byte is copied once; twice, if it came in a
- * small piece of a large frame.
+ * view of it; of any other every byte is copied once, and again when it outgrows
+ * its room.
  */
 export interface Deframer {
   /** Takes the next chunk, which is the deframer's from here on. Not before `next` has said that there is no more. */
   readonly push: (chunk: Uint8Array) => void
+  /** Takes of these bytes, which stay the caller's, what the frame still lacks that has begun, and says how many these are. */
+  readonly fill: (bytes: Uint8Array) => number
   /** The next frame, nothing if it has not arrived whole, or what is wrong; after that nothing must be asked any more. */
   readonly next: () => Uint8Array | string | undefined
   /** Whether a frame has begun and not ended. Holds when `next` has said that there is no more. */
   readonly isMidFrame: () => boolean
 }
 
-/** Smaller pieces are gathered: each would cost more to hold than it holds. */
-const pieceBytes = 4 * 1024
+/** More of a frame is made room for when so much of it has come: four bytes of a stranger reserve little memory. */
+const roomBytes = 2 * 1024 * 1024
 
 const nothing = new Uint8Array(0)
 
@@ -44,8 +46,9 @@ export const makeDeframer = (maxBytes: number): Deframer => {
   /** What has arrived of a header that came in pieces. */
   let begun = 0
   let bodyBytes = 0
-  /** The body of a frame that came in pieces; `undefined` between two frames. */
-  let body: Pieces | undefined
+  /** Room for the body of a frame that comes in pieces, and how much of it has come; `undefined` between two frames. */
+  let body: Uint8Array | undefined
+  let arrived = 0
 
   const view = (size: number): Uint8Array => {
     const part = new Uint8Array(chunk.buffer, chunk.byteOffset + at, size)
@@ -53,7 +56,21 @@ export const makeDeframer = (maxBytes: number): Deframer => {
     return part
   }
 
+  const fill = (bytes: Uint8Array): number => {
+    if (body === undefined) return 0
+    const part = Math.min(bytes.length, bodyBytes - arrived)
+    if (arrived + part > body.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(bodyBytes, Math.max(2 * body.length, arrived + part)))
+      larger.set(body)
+      body = larger
+    }
+    body.set(part === bytes.length ? bytes : bytes.subarray(0, part), arrived)
+    arrived += part
+    return part
+  }
+
   return {
+    fill,
     isMidFrame: () => begun > 0 || body !== undefined,
     push: (next) => {
       chunk = next
@@ -73,68 +90,18 @@ export const makeDeframer = (maxBytes: number): Deframer => {
         if (bodyBytes > maxBytes) return `a frame of ${bodyBytes} bytes, and ${maxBytes} are allowed`
         begun = 0
         if (bodyBytes <= chunk.length - at) return view(bodyBytes)
-        body = makePieces()
+        // Of its own, and not cleared first: all of it is written before it is seen.
+        body = Buffer.allocUnsafeSlow(Math.min(bodyBytes, roomBytes))
+        arrived = 0
       }
-      const left = chunk.length - at
-      const missing = bodyBytes - body.size()
-      body.add(view(Math.min(left, missing)))
-      if (left < missing) {
+      at += fill(chunk.subarray(at))
+      if (arrived < bodyBytes) {
         chunk = nothing
         at = 0
         return undefined
       }
-      const whole = body.join()
+      const whole = body
       body = undefined
-      return whole
-    }
-  }
-}
-
-/**
- * Pieces of a whole that is still to come. They take what has arrived and not
- * what was announced: four bytes of a stranger reserve no memory.
- */
-interface Pieces {
-  readonly add: (piece: Uint8Array) => void
-  readonly size: () => number
-  readonly join: () => Uint8Array
-}
-
-const makePieces = (): Pieces => {
-  const pieces: Array<Uint8Array> = []
-  /** Where small pieces are gathered, and how many bytes of it are full. */
-  let tray: Uint8Array | undefined
-  let full = 0
-  let size = 0
-  const empty = (): void => {
-    if (full > 0) pieces.push(tray!.subarray(0, full))
-    tray = undefined
-    full = 0
-  }
-  return {
-    size: () => size,
-    add: (piece) => {
-      if (piece.length === 0) return
-      size += piece.length
-      if (piece.length >= pieceBytes) {
-        empty()
-        pieces.push(piece)
-        return
-      }
-      tray ??= new Uint8Array(2 * pieceBytes)
-      tray.set(piece, full)
-      full += piece.length
-      if (full > pieceBytes) empty()
-    },
-    join: () => {
-      empty()
-      // Of its own, and not cleared first: all of it is written below.
-      const whole = Buffer.allocUnsafeSlow(size)
-      let at = 0
-      for (const piece of pieces) {
-        whole.set(piece, at)
-        at += piece.length
-      }
       return whole
     }
   }

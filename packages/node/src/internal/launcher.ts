@@ -17,7 +17,7 @@ import type { Pid } from "@effect-postmaster/core/Identity"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as ChildProcess from "node:child_process"
-import { Socket } from "node:net"
+import { Socket, type SocketConstructorOpts } from "node:net"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Fork, type Forked, forkHere, type Gone } from "./fork.ts"
@@ -232,10 +232,13 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
   }
 
   const adoptAs = (ticket: Ticket, pid: number, pipes: ReadonlyArray<Pipe>): Forked => {
-    const [stdout, stderr, channel, line] = pipes.map((handle) =>
-      // As Node itself makes the streams of a child; its types do not speak of handles.
-      new Socket({ handle, readable: true, writable: true } as never)
-    ) as [Socket, Socket, Socket, Socket]
+    // As Node itself makes the streams of a child; its types do not speak of handles.
+    const streams = pipes.map((handle) => ({ handle, readable: true, writable: true }) as SocketConstructorOpts)
+    const [stdout, stderr, channel] = streams.slice(0, 3).map((options) => new Socket(options)) as [
+      Socket,
+      Socket,
+      Socket
+    ]
     let over = false
     let listener: ((gone: Gone) => void) | undefined
     const one: Living = {
@@ -254,7 +257,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       stdout,
       stderr,
       channel,
-      openLine: openSocketLine(line),
+      openLine: openSocketLine(streams[3]!),
       isEmpty: () => ProcessGroup.isEmpty(pid),
       kill: (signal, target) => {
         if (over) return

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import { maxFrameBytes, type Outgoing, sizeOf } from "@effect-postmaster/core/FramePort"
-import type { Socket } from "node:net"
+import { Socket, type SocketConstructorOpts } from "node:net"
 import { headerBytes, makeDeframer, putHeader } from "./frames.ts"
 import { highWaterBytes, type Line, makeEar, type OpenLine } from "./line.ts"
 import { readOut } from "./readOut.ts"
@@ -16,11 +16,25 @@ const gatherBytes = 16 * 1024
 
 const trayBytes = 64 * 1024
 
+/** What is kept to put parts together in: memory that is asked for anew each time is soon most of the garbage. */
+const maxCrateBytes = 2 * 1024 * 1024
+
 /** So many answers are not held back for the rest of a chunk: the other side would have nothing to do meanwhile. */
 const maxTogether = 32
 
-/** Takes over a socket that nobody has read from. It does not keep the process alive. */
-export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
+/**
+ * What all lines are read into, one after the other: what has been read is taken
+ * out of it before anybody hears of it.
+ */
+let basin: Uint8Array | undefined
+
+const basinBytes = 256 * 1024
+
+/**
+ * Takes over a socket that nobody has read from, or makes one, which is read
+ * with less waste. It does not keep the process alive.
+ */
+export const openSocketLine = (from: Socket | SocketConstructorOpts): OpenLine => (broken) => {
   // -----------------------------------------------------------------------------
   // what arrives
   // -----------------------------------------------------------------------------
@@ -59,6 +73,19 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
     chunks.push(chunk)
     deliver()
   }
+
+  /** Says whether to read on. */
+  const onRead = (bytes: number, buffer: Uint8Array): boolean => {
+    const read = buffer.subarray(0, bytes)
+    const filled = chunks.length === 0 ? deframer.fill(read) : 0
+    if (filled < bytes) chunks.push(new Uint8Array(read.subarray(filled)))
+    deliver()
+    return ear.isOpen()
+  }
+
+  const socket = from instanceof Socket
+    ? from
+    : new Socket({ ...from, onread: { buffer: basin ??= Buffer.allocUnsafeSlow(basinBytes), callback: onRead } } as never)
 
   /** Has the socket read as long as it is heard; the rest waits in the kernel, and in time with whoever sends it. */
   const flow = (): void => {
@@ -112,10 +139,15 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
     written = 0
   }
 
+  /** Where parts were put together last, if nobody reads it any more. */
+  let crate: Uint8Array | undefined
+
   /** At once, in a piece that is ours: whoever has lent a part may change it in this very turn. */
   const passParts = (parts: Exclude<Outgoing, Uint8Array>): void => {
     const size = sizeOf(parts)
-    const piece = Buffer.allocUnsafeSlow(headerBytes + size)
+    const needed = headerBytes + size
+    const piece = crate !== undefined && crate.length >= needed ? crate : Buffer.allocUnsafeSlow(needed)
+    crate = undefined
     putHeader(piece, 0, size)
     let at = headerBytes
     for (const part of parts) {
@@ -123,7 +155,9 @@ export const openSocketLine = (socket: Socket): OpenLine => (broken) => {
       at += part.length
     }
     flush()
-    write(piece)
+    socket.write(piece.subarray(0, needed), () => {
+      if (piece.length <= maxCrateBytes) crate = piece
+    })
   }
 
   const flushOnTick = (): void => {
