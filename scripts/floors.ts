@@ -45,6 +45,8 @@ const plans: Record<string, Plan> = {
         "LogEntry",
         "StopCause",
         "internal/cells",
+        "internal/largeBytes",
+        "internal/numbers",
         "internal/oneLine",
         "internal/rpcCodec",
         "internal/wire"

@@ -49,7 +49,8 @@ const send = (frame: Uint8Array): void => {
 
 const { crash, flush, hear, listen, orphan, signals, spoken } = makeFarSide({
   send,
-  openLine: (broken) => openSocketLine({ fd: lineFd, readable: true, writable: true })(broken),
+  openLine: (broken) =>
+    openSocketLine((onread) => new Net.Socket({ fd: lineFd, readable: true, writable: true, onread }))(broken),
   entitle: (title) => {
     process.title = title
   }

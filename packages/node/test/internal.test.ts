@@ -97,6 +97,38 @@ describe("frames", () => {
     assert.deepStrictEqual(cutAll([new Uint8Array(8)], 10).map((frame) => frame.length), [0, 0])
   })
 
+  it("take what is lent to them and keep none of it", () => {
+    const body = Uint8Array.from({ length: 5_000_000 }, (_, index) => index * 31)
+    const deframer = makeDeframer(body.length)
+    const header = new Uint8Array(headerBytes)
+    putHeader(header, 0, body.length)
+    assert.strictEqual(deframer.fill(body), 0)
+    deframer.push(header)
+    assert.isUndefined(deframer.next())
+    const lent = new Uint8Array(300_000)
+    for (let at = 0; at < body.length; at += lent.length) {
+      assert.isUndefined(deframer.next())
+      lent.set(body.subarray(at, at + lent.length))
+      assert.strictEqual(deframer.fill(lent), Math.min(lent.length, body.length - at))
+      lent.fill(0)
+    }
+    const frame = deframer.next()
+    assert(frame instanceof Uint8Array)
+    assert.strictEqual(Buffer.compare(frame, body), 0)
+    assert.strictEqual(deframer.fill(lent), 0)
+  })
+
+  it("that are announced take little memory before they come", () => {
+    const before = process.memoryUsage().arrayBuffers
+    const deframers = Array.from({ length: 20 }, () => {
+      const deframer = makeDeframer(64 * 1024 * 1024)
+      deframer.push(Uint8Array.of(0, 0, 0, 4))
+      assert.isUndefined(deframer.next())
+      return deframer
+    })
+    assert.isBelow(process.memoryUsage().arrayBuffers - before, deframers.length * 3 * 1024 * 1024)
+  })
+
   it("over the limit are refused by their header", () => {
     for (const size of [1, 4]) {
       const refused = cut(chunks(Uint8Array.of(11, 0, 0, 0), size), 10)

@@ -13,23 +13,47 @@ import { until } from "./support.ts"
 
 const patience = 60_000
 
+/** How a socket is read. */
+type Reading = "by its stream" | "into our memory"
+
+/** What reads a socket of ours into memory of its own choice. */
+const readers = new WeakMap<Net.Socket, (callback: Net.OnReadOpts["callback"]) => void>()
+
+const connect = (path: string, reading: Reading): Net.Socket => {
+  if (reading === "by its stream") return Net.connect(path)
+  let hear: Net.OnReadOpts["callback"] | undefined
+  const socket = Net.connect({
+    path,
+    onread: {
+      // Used again and again, as the line's own is.
+      buffer: new Uint8Array(100_000),
+      callback: (bytes, buffer) => hear!(bytes, buffer)
+    }
+  })
+  readers.set(socket, (callback) => {
+    hear = callback
+  })
+  return socket
+}
+
 /** Two ends of a connection. */
-const sockets = Effect.acquireRelease(
-  Effect.callback<readonly [Net.Socket, Net.Socket]>((resume) => {
-    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "line-"))
-    const path = Path.join(folder, "socket")
-    const server = Net.createServer((there) => {
-      server.close()
-      Fs.rmSync(folder, { recursive: true })
-      resume(Effect.succeed([here, there]))
-    })
-    let here: Net.Socket
-    server.listen(path, () => {
-      here = Net.connect(path)
-    })
-  }),
-  (both) => Effect.sync(() => both.forEach((socket) => socket.destroy()))
-)
+const connection = (reading: Reading) =>
+  Effect.acquireRelease(
+    Effect.callback<readonly [Net.Socket, Net.Socket]>((resume) => {
+      const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "line-"))
+      const path = Path.join(folder, "socket")
+      const server = Net.createServer((there) => {
+        server.close()
+        Fs.rmSync(folder, { recursive: true })
+        resume(Effect.succeed([here, there]))
+      })
+      let here: Net.Socket
+      server.listen(path, () => {
+        here = connect(path, reading)
+      })
+    }),
+    (both) => Effect.sync(() => both.forEach((socket) => socket.destroy()))
+  )
 
 /** An end, and what is heard there. */
 interface End extends Line {
@@ -43,7 +67,12 @@ const makeEnd = (socket: Net.Socket): End => {
   const heard: Array<Uint8Array> = []
   const problems: Array<string> = []
   let drains = 0
-  const line = openSocketLine(socket)((problem) => problems.push(problem))
+  const reader = readers.get(socket)
+  const source = reader === undefined ? socket : ({ callback }: Net.OnReadOpts) => {
+    reader(callback)
+    return socket
+  }
+  const line = openSocketLine(source)((problem) => problems.push(problem))
   return {
     ...line,
     heard,
@@ -52,10 +81,6 @@ const makeEnd = (socket: Net.Socket): End => {
     listen: () => line.port.listen({ onFrame: (frame) => heard.push(frame), onDrain: () => drains++ })
   }
 }
-
-/** A line, and its far end by hand. */
-const lineAndSocket = Effect.map(sockets, ([here, there]) => [makeEnd(here), there, here] as const)
-const lines = Effect.map(sockets, ([here, there]) => [makeEnd(here), makeEnd(there)] as const)
 
 const frameOf = (size: number, seed: number): Uint8Array => {
   const frame = new Uint8Array(size)
@@ -90,7 +115,12 @@ const turn = Effect.callback<void>((resume) => {
 
 const sizes = [0, 1, 100, 4_095, 4_096, 16_384, 16_385, 65_532, 65_536, 70_000, 300_000, 1_048_576]
 
-describe("a line on a socket", () => {
+describe.each(["by its stream", "into our memory"] as const)("a line on a socket that is read %s", (reading) => {
+  const sockets = connection(reading)
+  /** A line, and its far end by hand. */
+  const lineAndSocket = Effect.map(sockets, ([here, there]) => [makeEnd(here), there, here] as const)
+  const lines = Effect.map(sockets, ([here, there]) => [makeEnd(here), makeEnd(there)] as const)
+
   it.live("carries frames of every size both ways at once, in order", () =>
     Effect.gen(function*() {
       const [here, there] = yield* lines
@@ -171,6 +201,32 @@ describe("a line on a socket", () => {
       here.port.send(large)
       assert.deepStrictEqual(written.map((bytes) => bytes.length), [10 + 2 * headerBytes, large.length])
       assert.strictEqual(written[1], large)
+    }), patience)
+
+  it.live("has lent bytes out of their owner's hands before it returns", () =>
+    Effect.gen(function*() {
+      const [here, there] = yield* lines
+      there.listen()
+      here.listen()
+      const sizes = [0, 10, 100_000, 1_000_000, 3_000_000]
+      const row: Array<Buffer> = []
+      const lent = new Uint8Array(3_000_000)
+      // In several turns, so that what was written in one is used again in the next.
+      for (let round = 0; round < 3; round++) {
+        for (const size of sizes) {
+          const part = lent.subarray(0, size)
+          part.set(frameOf(size, row.length))
+          const first = frameOf(20, row.length)
+          row.push(Buffer.concat([first, part, part]))
+          here.port.send([first, part, part])
+          here.port.send(frameOf(5, row.length))
+          row.push(Buffer.from(frameOf(5, row.length)))
+          lent.fill(0)
+        }
+        yield* until("these frames", () => there.heard.length === row.length)
+        yield* turn
+      }
+      assert.isTrue(there.heard.every((frame, at) => row[at]!.equals(frame)))
     }), patience)
 
   it.live("overwrites nothing that is still to be written", () =>

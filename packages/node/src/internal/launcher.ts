@@ -17,7 +17,7 @@ import type { Pid } from "@effect-postmaster/core/Identity"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as ChildProcess from "node:child_process"
-import { Socket, type SocketConstructorOpts } from "node:net"
+import { Socket } from "node:net"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Fork, type Forked, forkHere, type Gone } from "./fork.ts"
@@ -233,12 +233,9 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
 
   const adoptAs = (ticket: Ticket, pid: number, pipes: ReadonlyArray<Pipe>): Forked => {
     // As Node itself makes the streams of a child; its types do not speak of handles.
-    const streams = pipes.map((handle) => ({ handle, readable: true, writable: true }) as SocketConstructorOpts)
-    const [stdout, stderr, channel] = streams.slice(0, 3).map((options) => new Socket(options)) as [
-      Socket,
-      Socket,
-      Socket
-    ]
+    const streamOf = (pipe: number, more?: object): Socket =>
+      new Socket({ handle: pipes[pipe], readable: true, writable: true, ...more } as never)
+    const [stdout, stderr, channel] = [streamOf(0), streamOf(1), streamOf(2)]
     let over = false
     let listener: ((gone: Gone) => void) | undefined
     const one: Living = {
@@ -257,7 +254,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       stdout,
       stderr,
       channel,
-      openLine: openSocketLine(streams[3]!),
+      openLine: openSocketLine((onread) => streamOf(3, { onread })),
       isEmpty: () => ProcessGroup.isEmpty(pid),
       kill: (signal, target) => {
         if (over) return

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import { maxFrameBytes, type Outgoing, sizeOf } from "@effect-postmaster/core/FramePort"
-import { Socket, type SocketConstructorOpts } from "node:net"
+import { type OnReadOpts, Socket } from "node:net"
 import { headerBytes, makeDeframer, putHeader } from "./frames.ts"
 import { highWaterBytes, type Line, makeEar, type OpenLine } from "./line.ts"
 import { readOut } from "./readOut.ts"
@@ -16,25 +16,29 @@ const gatherBytes = 16 * 1024
 
 const trayBytes = 64 * 1024
 
-/** What is kept to put parts together in: memory that is asked for anew each time is soon most of the garbage. */
-const maxCrateBytes = 2 * 1024 * 1024
-
 /** So many answers are not held back for the rest of a chunk: the other side would have nothing to do meanwhile. */
 const maxTogether = 32
 
 /**
- * What all lines are read into, one after the other: what has been read is taken
- * out of it before anybody hears of it.
+ * What all lines of this thread are read into, one after the other: what has
+ * been read is taken out before anybody hears of it. Memory that is asked for
+ * anew each time is soon most of the garbage.
  */
 let basin: Uint8Array | undefined
 
 const basinBytes = 256 * 1024
 
+/** What lent parts were put together in last, on whatever line, if nobody reads it any more. */
+let crate: Uint8Array | undefined
+
+/** A larger one is not kept. */
+const maxCrateBytes = 2 * 1024 * 1024
+
 /**
- * Takes over a socket that nobody has read from, or makes one, which is read
- * with less waste. It does not keep the process alive.
+ * Takes over a socket that nobody has read from, or has one made that reads into
+ * memory of ours, which wastes less. It does not keep the process alive.
  */
-export const openSocketLine = (from: Socket | SocketConstructorOpts): OpenLine => (broken) => {
+export const openSocketLine = (from: Socket | ((onread: OnReadOpts) => Socket)): OpenLine => (broken) => {
   // -----------------------------------------------------------------------------
   // what arrives
   // -----------------------------------------------------------------------------
@@ -85,7 +89,7 @@ export const openSocketLine = (from: Socket | SocketConstructorOpts): OpenLine =
 
   const socket = from instanceof Socket
     ? from
-    : new Socket({ ...from, onread: { buffer: basin ??= Buffer.allocUnsafeSlow(basinBytes), callback: onRead } } as never)
+    : from({ buffer: basin ??= Buffer.allocUnsafeSlow(basinBytes), callback: onRead })
 
   /** Has the socket read as long as it is heard; the rest waits in the kernel, and in time with whoever sends it. */
   const flow = (): void => {
@@ -138,9 +142,6 @@ export const openSocketLine = (from: Socket | SocketConstructorOpts): OpenLine =
     full = 0
     written = 0
   }
-
-  /** Where parts were put together last, if nobody reads it any more. */
-  let crate: Uint8Array | undefined
 
   /** At once, in a piece that is ours: whoever has lent a part may change it in this very turn. */
   const passParts = (parts: Exclude<Outgoing, Uint8Array>): void => {
