@@ -56,6 +56,8 @@ class Group extends RpcGroup.make(
   /** As many bytes as one likes. */
   Rpc.make("Bytes", { payload: { size: Schema.Finite }, success: Schema.Uint8Array }),
   Rpc.make("Pour", { payload: { size: Schema.Finite }, success: Schema.Uint8Array, stream: true }),
+  /** Some of these, one after the other, in memory that is used again. */
+  Rpc.make("Page", { payload: { n: Schema.Finite }, success: Schema.Uint8Array }),
   Rpc.make("Swallow", { payload: { bytes: Schema.Uint8Array } }),
   Rpc.make("Written", { payload: { text: Scripted }, success: Schema.String }),
   Rpc.make("Read", { payload: { text: Schema.String }, success: Scripted })
@@ -63,7 +65,10 @@ class Group extends RpcGroup.make(
 
 class Gone extends Schema.TaggedError<Gone>("test/Gone")("Gone", { why: Schema.String }) {}
 
+const pageBytes = 100_000
+
 interface Diary {
+  readonly page: Uint8Array
   readonly hung: Array<string>
   readonly interrupted: Array<string>
 }
@@ -79,6 +84,7 @@ const handlers = (diary: Diary) =>
     Count: () => Stream.iterate(1, (n) => n + 1).pipe(Stream.rechunk(1)),
     Bytes: ({ size }) => Effect.succeed(new Uint8Array(size)),
     Pour: ({ size }) => Stream.make(new Uint8Array(1), new Uint8Array(size)).pipe(Stream.rechunk(1)),
+    Page: ({ n }) => Effect.sync(() => diary.page.fill(n)),
     Swallow: () => Effect.void,
     Written: ({ text }) => Effect.succeed(text),
     Read: ({ text }) => Effect.succeed(text)
@@ -92,7 +98,7 @@ interface Options {
 /** A caller, and a callee who serves the group at the other end; what each has sent; and the ends to be held. */
 const connected = Effect.fnUntraced(function*({ endOfIds, script = plain }: Options = {}) {
   const [near, far] = FramePort.pair()
-  const diary: Diary = { hung: [], interrupted: [] }
+  const diary: Diary = { page: new Uint8Array(pageBytes), hung: [], interrupted: [] }
   const sent: Array<Wire.Message> = []
   const rejected: Array<string> = []
   const caller = Caller.make<Gone>({
@@ -207,7 +213,7 @@ describe("whoever calls on a line that is full", () => {
       far.pause(false)
       assert.strictEqual(yield* Double({ n: 2 }), 4)
       assert.deepStrictEqual(tags(sent), ["Request", "Request"])
-      assert.deepStrictEqual(diary, { hung: ["goes"], interrupted: [] })
+      assert.deepStrictEqual([diary.hung, diary.interrupted], [["goes"], []])
       yield* Fiber.interrupt(goes)
     }).pipe(Effect.scoped))
 
@@ -225,6 +231,68 @@ describe("whoever calls on a line that is full", () => {
         assert.strictEqual(yield* Fiber.join(waits), 2 * steps)
       }
     }).pipe(Effect.scoped))
+})
+
+describe("large bytes", () => {
+  it.effect("are sent as they were when the call was made, whether it had to wait or not", () =>
+    Effect.gen(function*() {
+      const { client, far, sent } = yield* connected()
+      const { Swallow } = yield* client
+      far.pause(true)
+      const bytes = new Uint8Array(pageBytes)
+      const calls: Array<Fiber.Fiber<void, Gone>> = []
+      for (let n = 1; n <= 3; n++) {
+        calls.push(yield* fork(Swallow({ bytes: bytes.fill(n) })))
+        bytes.fill(0)
+        yield* quiet
+      }
+      far.pause(false)
+      yield* Effect.forEach(calls, (call) => Fiber.join(call))
+      for (const [at, message] of sent.entries()) {
+        assert(message._tag === "Request")
+        assert.isTrue(message.payload.subarray(-pageBytes).every((byte) => byte === at + 1))
+      }
+      assert.strictEqual(sent.length, 3)
+    }).pipe(Effect.scoped))
+
+  it.effect("are answered as they were when the answer was made, whether it had to wait or not", () =>
+    Effect.gen(function*() {
+      const { client, diary, near } = yield* connected()
+      const { Page } = yield* client
+      near.pause(true)
+      const calls: Array<Fiber.Fiber<Uint8Array, Gone>> = []
+      for (let n = 1; n <= 3; n++) {
+        calls.push(yield* fork(Page({ n })))
+        yield* quiet
+      }
+      diary.page.fill(0)
+      near.pause(false)
+      const pages = yield* Effect.forEach(calls, (call) => Fiber.join(call))
+      assert.deepStrictEqual(pages, [1, 2, 3].map((n) => new Uint8Array(pageBytes).fill(n)))
+    }).pipe(Effect.scoped))
+
+  for (const judged of [true, false]) {
+    const whose = judged ? "whoever sent them" : "their call and nobody else"
+    it.effect(`that are not where their table says they are are held against ${whose}`, () =>
+      Effect.gen(function*() {
+        const { caller, rejected, sent } = alone({ judged })
+        const { Bytes, Double } = yield* caller.client(Group, { accuses: judged }).pipe(
+          Effect.provideService(Script, plain)
+        )
+        const other = yield* fork(Double({ n: 1 }))
+        const call = yield* fork(Bytes({ size: 1 }))
+        yield* quiet
+        const { id } = sent.at(-1)!
+        caller.receive({ _tag: "Exit", id, exit: Uint8Array.of(0, 1, 0, 0, 0, 0, 255, 255, 255, 255, 1) })
+        yield* quiet
+        if (judged) {
+          assert.deepStrictEqual(rejected, ["sent an answer to Bytes that does not decode"])
+          assert.isUndefined(call.pollUnsafe())
+        } else assert.match(defectOf(yield* Fiber.await(call)), /does not decode/)
+        assert.isUndefined(other.pollUnsafe())
+        yield* Fiber.interrupt(other)
+      }).pipe(Effect.scoped))
+  }
 })
 
 describe("whoever answers on a line that is full", () => {
@@ -256,7 +324,7 @@ describe("the numbers of calls", () => {
       yield* Double({ n: 1 })
       yield* Double({ n: 1 })
       assert.strictEqual(new Set(sent.slice(-3).map(({ id }) => id)).has(2), true)
-      assert.deepStrictEqual(diary, { hung: ["one", "two"], interrupted: ["two"] })
+      assert.deepStrictEqual([diary.hung, diary.interrupted], [["one", "two"], ["two"]])
     }).pipe(Effect.scoped))
 })
 
@@ -281,7 +349,7 @@ describe("a client whose scope closes", () => {
       for (const fiber of [left, last, unsent]) assert(Exit.hasInterrupts(yield* Fiber.await(fiber)))
       far.pause(false)
       assert.strictEqual(yield* stays.Double({ n: 4 }), 8)
-      assert.deepStrictEqual(diary, { hung: ["kept", "left", "last"], interrupted: ["left", "last"] })
+      assert.deepStrictEqual([diary.hung, diary.interrupted], [["kept", "left", "last"], ["left", "last"]])
       assert.isUndefined(kept.pollUnsafe())
       assert.notInclude(tags(sent.slice(before)).slice(3, -1), "Interrupt")
       yield* Fiber.interrupt(stream)

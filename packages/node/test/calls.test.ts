@@ -88,6 +88,47 @@ describe.each(spawners)("a worker called as a $name", ({ layer, processes }) => 
   )
 
   test(
+    "is given bytes as they were when it was called, whatever becomes of them then",
+    Effect.gen(function*() {
+      const worker = yield* (yield* Postmaster).register(Mortal)
+      const client = yield* worker.client
+      for (const size of [1_000, 100_000, 1_000_000]) {
+        const bytes = new Uint8Array(size)
+        const calls: Array<Fiber.Fiber<Uint8Array, unknown>> = []
+        for (let n = 1; n <= 8; n++) {
+          calls.push(yield* Effect.forkChild(client.Echo({ bytes: bytes.fill(n) }), { startImmediately: true }))
+          bytes.fill(0)
+        }
+        const echoed = yield* Effect.forEach(calls, (call) => Fiber.join(call))
+        assert.deepStrictEqual(
+          echoed.map((echo) => [echo.length, new Set(echo)]),
+          calls.map((_, at) => [size, new Set([at + 1])])
+        )
+        // Nor was anything taken away from the caller.
+        assert.strictEqual(bytes.length, size)
+      }
+    })
+  )
+
+  test(
+    "is given bytes out of a larger whole, and gives bytes that are the caller's",
+    Effect.gen(function*() {
+      const worker = yield* (yield* Postmaster).register(Mortal)
+      const client = yield* worker.client
+      const whole = Uint8Array.from({ length: 300_000 }, (_, at) => at * 7)
+      const part = whole.subarray(1_001, 201_001)
+      const first = yield* client.Echo({ bytes: part })
+      const second = yield* client.Echo({ bytes: part })
+      first.fill(0)
+      assert.strictEqual(Buffer.compare(second, part), 0)
+      assert.strictEqual(Buffer.compare(whole, Uint8Array.from({ length: 300_000 }, (_, at) => at * 7)), 0)
+      // What was given can be sent again, and stays.
+      assert.strictEqual(Buffer.compare(yield* client.Echo({ bytes: second }), part), 0)
+      assert.strictEqual(Buffer.compare(second, part), 0)
+    })
+  )
+
+  test(
     "streams, with the error at its end",
     Effect.gen(function*() {
       const worker = yield* (yield* Postmaster).register(Mortal)
