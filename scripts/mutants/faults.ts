@@ -49,6 +49,16 @@ const inWhatIsSeen = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["slotTable", "onlook", "hub", "Postmaster"]
   }))
 
+const inLargeBytes = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["largeBytes", "calls"]
+  }))
+
 const inSpares = (file: string, faults: ReadonlyArray<Planted>) =>
   faults.map(([fault, find, put]): Fault => ({
     fault,
@@ -1353,5 +1363,29 @@ export const faults: ReadonlyArray<Fault> = [
       "workers: [], spares: [] }",
       "workers: [] }"
     ]
+  ]),
+  ...inLargeBytes("internal/caller.ts", [
+    ["a call that waits is sent with what has become of its bytes", "const kept = whole(frame)", "const kept = frame"]
+  ]),
+  ...inLargeBytes("internal/callee.ts", [
+    ["an answer that waits is sent with what has become of its bytes", "put(line, whole(frame))", "put(line, frame)"]
+  ]),
+  ...inLargeBytes("internal/largeBytes.ts", [
+    ["bytes are put where there are some", "misplaced ||= found.length > 0", "misplaced ||= false"],
+    ["bytes that belong nowhere are ignored", "misplaced || given < bytes.length", "misplaced"],
+    [
+      "more bytes are taken out than can be counted",
+      "found.length < largeBytes || bytes.length === maxTaken",
+      "found.length < largeBytes"
+    ],
+    ["bytes are looked for in what is transformed", "ast.encoding !== undefined || ast.checks", "ast.checks"],
+    [
+      "bytes are looked for in what is checked",
+      "ast.encoding !== undefined || ast.checks !== undefined",
+      "ast.encoding !== undefined"
+    ]
+  ]),
+  ...inLargeBytes("internal/rpcCodec.ts", [
+    ["bytes are believed to begin within the table", "if (at < restAt) return undefined", ""]
   ])
 ]

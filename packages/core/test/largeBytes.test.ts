@@ -4,10 +4,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import { type Outgoing, whole } from "../src/FramePort.ts"
 import { around, codecFor } from "../src/internal/rpcCodec.ts"
 
 class Picture extends Schema.Class<Picture>("test/Picture")({ pixels: Schema.Uint8Array, name: Schema.String }) {}
+
+const turned = (bytes: Uint8Array): Uint8Array => bytes.map((byte) => byte ^ 255)
+/** Nobody may read them on their way. */
+const Sealed = Schema.Uint8Array.pipe(
+  Schema.decodeTo(Schema.Uint8Array, SchemaTransformation.transform({ decode: turned, encode: turned }))
+)
 
 /** Bytes wherever they may be, be it in a place that is looked for or in none. */
 const Everywhere = Schema.Struct({
@@ -16,7 +23,8 @@ const Everywhere = Schema.Struct({
   perhaps: Schema.optionalKey(Schema.Uint8Array),
   option: Schema.Option(Schema.Uint8Array),
   checked: Schema.Uint8Array.check(Schema.makeFilter((bytes) => bytes.length > 0)),
-  picture: Picture
+  picture: Picture,
+  sealed: Sealed
 })
 const Answer = Schema.Exit(Everywhere, Schema.String, Schema.Defect())
 const Chunks = Schema.NonEmptyArray(Schema.Uint8Array)
@@ -45,7 +53,8 @@ const everywhere = (seven: ReadonlyArray<number>): typeof Everywhere.Type => ({
   ...(seven[3] === 0 ? undefined : { perhaps: bytesOf(seven[3]!, 3) }),
   option: Option.some(bytesOf(seven[4]!, 4)),
   checked: bytesOf(Math.max(1, seven[5]!), 5),
-  picture: new Picture({ pixels: bytesOf(seven[6]!, 6), name: "a picture" })
+  picture: new Picture({ pixels: bytesOf(seven[6]!, 6), name: "a picture" }),
+  sealed: bytesOf(seven[6]!, 7)
 })
 
 describe("large bytes", () => {

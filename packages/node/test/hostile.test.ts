@@ -281,6 +281,7 @@ describe.each(homes)("a worker that is called, as a $name, and", ({ layer, proce
       ? [["writesHugeLength", /^sent a frame of 4294967295 bytes, and 67108864 are allowed/] as const]
       : []),
     ["answersGarbage", /^sent an answer to Add that does not decode$/],
+    ["answersMisplacedBytes", /^sent an answer to Add that does not decode$/],
     ["answersNothing", /^sent an answer to Add that does not decode$/],
     ["answersAnother", /^sent an answer to Add that does not decode$/],
     ["streamsAnAnswer", /^sent an answer to Add that does not decode$/],

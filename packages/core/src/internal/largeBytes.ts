@@ -55,7 +55,8 @@ export const placesIn = (ast: SchemaAST.AST): Places | undefined => {
 }
 
 const inSuccess = (places: Places | undefined): Places | undefined =>
-  places && ((value, exchange) =>
+  places &&
+  ((value, exchange) =>
     Exit.isExit(value) && Exit.isSuccess(value) ? Exit.succeed(places(value.value, exchange)) : value)
 
 const inElements = (places: Places | undefined): Places | undefined =>

@@ -50,11 +50,10 @@ interface Filling extends LargeBytes.Taken {
   readonly rest: Uint8Array
 }
 
-/** Shares the bytes of what it reads. */
+/** Shares the bytes of what it reads. A table that is cut off reads as one whose bytes are, too. */
 const withoutTable = (filling: Uint8Array): Filling | undefined => {
   const count = filling[1] ?? 0
   const restAt = tableAt + entryBytes * count
-  if (filling.length < restAt) return undefined
   const places: Array<number> = []
   const lengths: Array<number> = []
   let at = filling.length
