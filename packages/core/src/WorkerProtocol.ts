@@ -53,7 +53,10 @@ export interface WorkerProtocol<in out Rpcs extends Rpc.Any>
  *
  * The calls are those of `effect/rpc`: typed errors, streams that are produced
  * as fast as they are read, interruption. Payloads and answers travel in the
- * form of `SchemaBinary`, in which bytes are bytes.
+ * form of `SchemaBinary`, in which bytes are bytes. A `Schema.Uint8Array` of
+ * 32 KiB or more that is a field of a struct, an element of an array, an answer
+ * or any of these within another is copied once, when the call or the answer is
+ * made: from then on it is its owner's again.
  *
  * A handler that dies is its caller's defect; the worker lives on.
  *
@@ -61,6 +64,9 @@ export interface WorkerProtocol<in out Rpcs extends Rpc.Any>
  *
  * No call and no answer may be larger than 64 MiB. What a stream produces at
  * once, as one chunk, is one answer: `Stream.rechunk` makes it smaller.
+ *
+ * Bytes that arrive may be a part of a larger `ArrayBuffer`: mind `byteOffset`,
+ * and that a small part which is kept keeps all of its message.
  *
  * **Example** (A worker that adds)
  *

@@ -102,20 +102,20 @@ describe("frames", () => {
     const deframer = makeDeframer(body.length)
     const header = new Uint8Array(headerBytes)
     putHeader(header, 0, body.length)
-    assert.strictEqual(deframer.fill(body), 0)
+    assert.strictEqual(deframer.supply(body), 0)
     deframer.push(header)
     assert.isUndefined(deframer.next())
     const lent = new Uint8Array(300_000)
     for (let at = 0; at < body.length; at += lent.length) {
       assert.isUndefined(deframer.next())
       lent.set(body.subarray(at, at + lent.length))
-      assert.strictEqual(deframer.fill(lent), Math.min(lent.length, body.length - at))
+      assert.strictEqual(deframer.supply(lent), Math.min(lent.length, body.length - at))
       lent.fill(0)
     }
     const frame = deframer.next()
     assert(frame instanceof Uint8Array)
     assert.strictEqual(Buffer.compare(frame, body), 0)
-    assert.strictEqual(deframer.fill(lent), 0)
+    assert.strictEqual(deframer.supply(lent), 0)
   })
 
   it("that are announced take little memory before they come", () => {

@@ -8,7 +8,7 @@
  * where they are.
  */
 import * as Exit from "effect/Exit"
-import * as SchemaAST from "effect/SchemaAST"
+import type * as SchemaAST from "effect/SchemaAST"
 
 /** Smaller ones are sooner copied than sent by themselves. */
 const largeBytes = 32 * 1024

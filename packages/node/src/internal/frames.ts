@@ -28,7 +28,7 @@ export interface Deframer {
   /** Takes the next chunk, which is the deframer's from here on. Not before `next` has said that there is no more. */
   readonly push: (chunk: Uint8Array) => void
   /** Takes of these bytes, which stay the caller's, what the frame still lacks that has begun, and says how many these are. */
-  readonly fill: (bytes: Uint8Array) => number
+  readonly supply: (bytes: Uint8Array) => number
   /** The next frame, nothing if it has not arrived whole, or what is wrong; after that nothing must be asked any more. */
   readonly next: () => Uint8Array | string | undefined
   /** Whether a frame has begun and not ended. Holds when `next` has said that there is no more. */
@@ -56,7 +56,7 @@ export const makeDeframer = (maxBytes: number): Deframer => {
     return part
   }
 
-  const fill = (bytes: Uint8Array): number => {
+  const supply = (bytes: Uint8Array): number => {
     if (body === undefined) return 0
     const part = Math.min(bytes.length, bodyBytes - arrived)
     if (arrived + part > body.length) {
@@ -70,7 +70,7 @@ export const makeDeframer = (maxBytes: number): Deframer => {
   }
 
   return {
-    fill,
+    supply,
     isMidFrame: () => begun > 0 || body !== undefined,
     push: (next) => {
       chunk = next
@@ -94,7 +94,7 @@ export const makeDeframer = (maxBytes: number): Deframer => {
         body = Buffer.allocUnsafeSlow(Math.min(bodyBytes, roomBytes))
         arrived = 0
       }
-      at += fill(chunk.subarray(at))
+      at += supply(chunk.subarray(at))
       if (arrived < bodyBytes) {
         chunk = nothing
         at = 0

@@ -38,7 +38,27 @@ const maxCrateBytes = 2 * 1024 * 1024
  * Takes over a socket that nobody has read from, or has one made that reads into
  * memory of ours, which wastes less. It does not keep the process alive.
  */
-export const openSocketLine = (from: Socket | ((onread: OnReadOpts) => Socket)): OpenLine => (broken) => {
+export const openSocketLine = (from: Socket | ((onread: OnReadOpts) => Socket)): OpenLine => {
+  if (from instanceof Socket) return (broken) => open(from, broken).line
+  let hear: OnReadOpts["callback"] = () => false
+  // Made now, and opened in this turn, before anything can be read.
+  const socket = from({
+    buffer: basin ??= Buffer.allocUnsafeSlow(basinBytes),
+    callback: (bytes, buffer) => hear(bytes, buffer)
+  })
+  return (broken) => {
+    const { line, onRead } = open(socket, broken)
+    hear = onRead
+    return line
+  }
+}
+
+interface Opened {
+  readonly line: Line
+  readonly onRead: OnReadOpts["callback"]
+}
+
+const open = (socket: Socket, broken: (problem: string) => void): Opened => {
   // -----------------------------------------------------------------------------
   // what arrives
   // -----------------------------------------------------------------------------
@@ -78,18 +98,14 @@ export const openSocketLine = (from: Socket | ((onread: OnReadOpts) => Socket)):
     deliver()
   }
 
-  /** Says whether to read on. */
+  /** What is read into the basin is gone when this returns. Says whether to read on. */
   const onRead = (bytes: number, buffer: Uint8Array): boolean => {
     const read = buffer.subarray(0, bytes)
-    const filled = chunks.length === 0 ? deframer.fill(read) : 0
+    const filled = chunks.length === 0 ? deframer.supply(read) : 0
     if (filled < bytes) chunks.push(new Uint8Array(read.subarray(filled)))
     deliver()
     return ear.isOpen()
   }
-
-  const socket = from instanceof Socket
-    ? from
-    : from({ buffer: basin ??= Buffer.allocUnsafeSlow(basinBytes), callback: onRead })
 
   /** Has the socket read as long as it is heard; the rest waits in the kernel, and in time with whoever sends it. */
   const flow = (): void => {
@@ -270,5 +286,5 @@ export const openSocketLine = (from: Socket | ((onread: OnReadOpts) => Socket)):
     },
     close
   }
-  return line
+  return { line, onRead }
 }
