@@ -44,6 +44,8 @@ const plans: Record<string, Plan> = {
         "Vitals",
         "LogEntry",
         "StopCause",
+        "Missed",
+        "Progress",
         "internal/cells",
         "internal/oneLine",
         "internal/rpcCodec",
@@ -64,11 +66,13 @@ const plans: Record<string, Plan> = {
         "internal/callee",
         "internal/desk",
         "internal/meter",
+        "internal/progressing",
         "internal/restarts",
         "internal/entryLogger",
         "internal/workerLine"
       ],
       [
+        "internal/liveness",
         "BackgroundWorker",
         "PostmasterConfig",
         "PostmasterEvent",

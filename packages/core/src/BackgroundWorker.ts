@@ -64,6 +64,10 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly startTime: StartTime
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
+  readonly readyTimeoutMillis: number | undefined
+  readonly heartbeatMillis: number | undefined
+  readonly progressTimeoutMillis: number | undefined
+  readonly after: ReadonlyArray<string>
   readonly spare: boolean
   readonly ownership: Ownership
 }
@@ -110,6 +114,31 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly restart?: Restart.Input | undefined
   /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
   readonly stopTimeout?: Duration.Input | undefined
+  /**
+   * Within how long after its birth each life must be ready; otherwise it is
+   * killed, and has failed. Defaults to none: it may take as long as it likes.
+   */
+  readonly readyTimeout?: Duration.Input | undefined
+  /**
+   * How long the main loop of a ready worker may be silent: one that is stopped,
+   * or blocks its loop, is killed, and has failed. At least 100 ms; several
+   * seconds are usual. Defaults to none: nobody listens.
+   */
+  readonly heartbeat?: Duration.Input | undefined
+  /**
+   * How long a ready worker may go without `WorkerContext.progress`: one whose
+   * loop runs while its work stands still is killed, and has failed. At least
+   * 100 ms. Defaults to none.
+   */
+  readonly progressTimeout?: Duration.Input | undefined
+  /**
+   * Who must be ready before this one starts: definitions or names. Each life
+   * waits as long as anybody is registered under that name and none of them is
+   * ready; a name that nobody bears holds nobody up. Order only, as systemd's
+   * `After`: what becomes of the others later is no concern of this one.
+   * Defaults to nobody.
+   */
+  readonly after?: ReadonlyArray<Any | string> | undefined
   /**
    * Whether the worker may be made from a spare, a process that has imported
    * the entry module ahead of the launch (`PostmasterConfig.spares`). Defaults
@@ -171,10 +200,17 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   resources: options.resources ?? [],
   startTime: options.startTime ?? "RecoveryFinished",
   restart: Restart.fromInput(options.restart ?? "never"),
-  stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout),
+  stopTimeoutMillis: toMillis(options.stopTimeout),
+  readyTimeoutMillis: toMillis(options.readyTimeout),
+  heartbeatMillis: toMillis(options.heartbeat),
+  progressTimeoutMillis: toMillis(options.progressTimeout),
+  after: (options.after ?? []).map((other) => typeof other === "string" ? other : other.name),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
 })
+
+const toMillis = (input: Duration.Input | undefined): number | undefined =>
+  input === undefined ? undefined : Restart.toMillis(input)
 
 /**
  * Gives a definition another name, for one of several registrations of it. The
@@ -262,6 +298,10 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     startTime: self.startTime,
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis }),
+    ...(self.readyTimeoutMillis === undefined ? undefined : { readyTimeoutMillis: self.readyTimeoutMillis }),
+    ...(self.heartbeatMillis === undefined ? undefined : { heartbeatMillis: self.heartbeatMillis }),
+    ...(self.progressTimeoutMillis === undefined ? undefined : { progressTimeoutMillis: self.progressTimeoutMillis }),
+    ...(self.after.length === 0 ? undefined : { after: self.after }),
     ...(self.spare ? undefined : { spare: false }),
     ...(self.ownership === "postmaster" ? undefined : { ownership: self.ownership })
   }

@@ -262,6 +262,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     terminate: (ref) => loop.tell({ _tag: "TerminateRequested", ref }),
     resume: (ref) => loop.tell({ _tag: "ResumeRequested", ref }),
     replace: loop.replace,
+    progress: loop.progress,
     history: loop.history,
     connect: (watch) =>
       Effect.suspend(() =>

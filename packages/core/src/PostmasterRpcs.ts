@@ -13,6 +13,7 @@ import { SharedMemoryRpcs } from "./internal/sharedMemoryRpcs.ts"
 import { LifeRecord } from "./LifeRecord.ts"
 import { ShutdownMode } from "./Phase.ts"
 import { PostmasterEvent } from "./PostmasterEvent.ts"
+import { ProgressSeen } from "./Progress.ts"
 import { Recording } from "./Recording.ts"
 import { Registration } from "./Registration.ts"
 import { RegistrationError } from "./RegistrationError.ts"
@@ -40,6 +41,7 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Register", { payload: { registration: Registration }, success: SlotRef, error: RegistrationError }),
   /** What a worker does now, and every change, to the end of its registration. */
   Rpc.make("Watch", { payload: { ref: SlotRef }, success: Watched, stream: true }),
+  Rpc.make("Progress", { payload: { ref: SlotRef }, success: Schema.NullOr(ProgressSeen) }),
   Rpc.make("History", { payload: { ref: SlotRef }, success: Schema.Array(LifeRecord) }),
   Rpc.make("Resume", { payload: { ref: SlotRef } }),
   Rpc.make("Replace", {

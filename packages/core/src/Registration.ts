@@ -101,6 +101,17 @@ export const Registration = Schema.Struct({
   // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
   // @effect-diagnostics-next-line schemaNumber:off
   stopTimeoutMillis: Schema.optionalKey(Schema.Number),
+  /** Within how long after its birth each life must be ready, in milliseconds; absent: it may take as long as it likes. */
+  // @effect-diagnostics-next-line schemaNumber:off
+  readyTimeoutMillis: Schema.optionalKey(Schema.Number),
+  /** How long the main loop of a ready worker may be silent, in milliseconds; absent: nobody listens. */
+  // @effect-diagnostics-next-line schemaNumber:off
+  heartbeatMillis: Schema.optionalKey(Schema.Number),
+  /** How long a ready worker may make no progress, in milliseconds; absent: for ever. */
+  // @effect-diagnostics-next-line schemaNumber:off
+  progressTimeoutMillis: Schema.optionalKey(Schema.Number),
+  /** The names of those that must be ready before it starts. */
+  after: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Whether the worker may be made from a spare; absent: yes. */
   spare: Schema.optionalKey(Schema.Boolean),
   /** Who it belongs to; absent: the postmaster. */
@@ -221,6 +232,29 @@ const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefin
   })
 }
 
+/** Sooner nobody could tell a worker that hangs from one that waits for its turn on a processor. */
+const leastWatchMillis = 100
+
+const watches = [
+  ["ready timeout", "readyTimeoutMillis"],
+  ["heartbeat", "heartbeatMillis"],
+  ["progress timeout", "progressTimeoutMillis"]
+] as const
+
+const checkWatches = (self: Registration): RegistrationErrorReason | undefined => {
+  for (const [field, key] of watches) {
+    const millis = self[key]
+    if (millis === undefined || (millis >= leastWatchMillis && millis <= maxDelayMillis)) continue
+    return new InvalidInterval({
+      worker: self.name,
+      field,
+      value: `${millis} ms`,
+      detail: `it must be between ${leastWatchMillis} and ${maxDelayMillis} ms`
+    })
+  }
+  return undefined
+}
+
 /**
  * Checks a registration and returns the first reason to refuse it, or
  * `undefined` (PostgreSQL: `SanityCheckBackgroundWorker`).
@@ -228,7 +262,7 @@ const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefin
  * **Details**
  *
  * The order is fixed: name and type, database without shared memory, database
- * at postmaster start, restart policy, stop timeout, parallel with restart.
+ * at postmaster start, restart policy, stop timeout, ready timeout, heartbeat, progress timeout, parallel with restart.
  *
  * @category validation
  * @since 0.1.0
@@ -240,7 +274,7 @@ export const sanityCheck = (self: Registration): RegistrationErrorReason | undef
     if (!isAttached(self)) return new SharedMemoryRequired({ worker: self.name })
     if (self.startTime === "PostmasterStart") return new DatabaseNotReady({ worker: self.name })
   }
-  const invalidInterval = checkRestart(self) ?? checkStopTimeout(self)
+  const invalidInterval = checkRestart(self) ?? checkStopTimeout(self) ?? checkWatches(self)
   if (invalidInterval !== undefined) return invalidInterval
   if (self.class === "parallel" && !isJob(self.restart)) return new ParallelRestart({ worker: self.name })
   return undefined

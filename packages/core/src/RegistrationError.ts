@@ -50,6 +50,26 @@ export class NotReplaceable extends Schema.TaggedError<NotReplaceable>(
 }
 
 /**
+ * The worker would have to start after itself, by way of those already
+ * registered.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StartOrderCycle extends Schema.TaggedError<StartOrderCycle>(
+  "@effect-postmaster/core/RegistrationError/StartOrderCycle"
+)("StartOrderCycle", {
+  worker: Schema.String,
+  /** Each starts after the next; the first and the last are the worker. */
+  road: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}" would start after itself: ` +
+      this.road.map((name) => `"${name}"`).join(" after ")
+  }
+}
+
+/**
  * The definition is not what its type says; only a caller without types can
  * make one.
  *
@@ -119,8 +139,8 @@ export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>(
 }
 
 /**
- * A number of the restart policy or the stop timeout cannot be used: mostly a
- * duration that cannot be waited for.
+ * A number of the restart policy, the stop timeout or a deadline cannot be used:
+ * mostly a duration that cannot be waited for.
  *
  * @category errors
  * @since 0.1.0
@@ -137,7 +157,10 @@ export class InvalidInterval extends Schema.TaggedError<InvalidInterval>(
     "healthy time",
     "number of failures",
     "window of failures",
-    "stop timeout"
+    "stop timeout",
+    "ready timeout",
+    "heartbeat",
+    "progress timeout"
   ]),
   value: Schema.String,
   detail: Schema.String
@@ -253,6 +276,7 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
 export const RegistrationErrorReason = Schema.Union([
   NotAccepting,
   NotReplaceable,
+  StartOrderCycle,
   InvalidDefinition,
   InvalidName,
   SharedMemoryRequired,
@@ -279,7 +303,7 @@ export type RegistrationErrorReason = typeof RegistrationErrorReason.Type
  *
  * The checks run in PostgreSQL's order and the first that fails is the one
  * reported: `NotAccepting`, `NotReplaceable`, `InvalidDefinition`, `InvalidName`,
- * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`,
+ * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`, `StartOrderCycle`,
  * `ClassLimitReached`, `SlotsExhausted` (`SanityCheckBackgroundWorker`, then
  * `RegisterDynamicBackgroundWorker`).
  *

@@ -9,6 +9,7 @@ import { ExitStatus } from "./ExitStatus.ts"
 import { Pid, SlotRef } from "./Identity.ts"
 import { LifeRecord } from "./LifeRecord.ts"
 import { Phase, ShutdownMode, StartTime } from "./Phase.ts"
+import { ProgressSeen } from "./Progress.ts"
 
 /**
  * Schema of what a slot's worker is doing.
@@ -51,6 +52,10 @@ export const WorkerSnapshot = Schema.Struct({
   startedAt: Schema.optionalKey(Schema.Finite),
   /** When the next life may begin, in milliseconds since the epoch. */
   nextStartAt: Schema.optionalKey(Schema.Finite),
+  /** How far its work has come in the present life, by its own last word. */
+  progress: Schema.optionalKey(ProgressSeen),
+  /** The name of those that must be ready before it starts. */
+  waitingFor: Schema.optionalKey(Schema.String),
   lastExit: Schema.optionalKey(ExitStatus),
   /** All there is to say of the life that ended last, or of the birth that failed. */
   lastLife: Schema.optionalKey(LifeRecord)

@@ -15,7 +15,7 @@ import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { Pid } from "./Identity.ts"
-import { type Child, type ChildReport, type Launch, Spawner } from "./Spawner.ts"
+import { type Child, type ChildReport, type Launch, type SignOfLife, Spawner } from "./Spawner.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerRuntime from "./WorkerRuntime.ts"
 import type { WorkerSignal } from "./WorkerSignal.ts"
@@ -66,7 +66,7 @@ const rememberImports = (): ImportModule => {
 
 const spawn = Effect.fnUntraced(function*(
   launch: Launch,
-  report: (report: ChildReport) => void,
+  report: (report: ChildReport | SignOfLife) => void,
   pid: Pid,
   importModule: ImportModule
 ): Effect.fn.Return<Child, never, Scope.Scope> {
@@ -75,15 +75,21 @@ const spawn = Effect.fnUntraced(function*(
 
   // The first word on the end counts; nothing is reported after it.
   const end = (status: ExitStatus): boolean => Deferred.doneUnsafe(exit, Exit.succeed(status))
+  const ready = Deferred.makeUnsafe<void>()
   const said = new Set<ChildReport>()
   const say = (word: ChildReport): void => {
     if (Deferred.isDoneUnsafe(exit) || said.has(word)) return
     said.add(word)
     report(word)
+    if (word === "Ready") Deferred.doneUnsafe(ready, Exit.void)
+  }
+  const giveSign = (sign: SignOfLife): void => {
+    if (!Deferred.isDoneUnsafe(exit)) report(sign)
   }
   // Its postmaster's death is its own: nobody has to tell it.
   const surroundings = WorkerLife.surround(launch, {
     report: say,
+    progress: (progress) => giveSign({ _tag: "Progress", progress }),
     port: () => theirs,
     leave: (status) => {
       end(status)
@@ -109,7 +115,19 @@ const spawn = Effect.fnUntraced(function*(
     Effect.forkDetach
   )
   // An observer, because a fiber that is interrupted before it has begun runs no finalizer.
-  fiber.addObserver((result) => end(fromExit(result)))
+  fiber.addObserver((result) => {
+    surroundings.flush()
+    end(fromExit(result))
+  })
+  const { heartbeatMillis } = launch.registration
+  if (heartbeatMillis !== undefined) {
+    yield* Deferred.await(ready).pipe(
+      Effect.andThen(Effect.forever(
+        Effect.andThen(Effect.sleep(heartbeatMillis / 3), Effect.sync(() => giveSign({ _tag: "Beat" })))
+      )),
+      Effect.forkScoped
+    )
+  }
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       if (end(signaled("SIGKILL", { ordered: true }))) fiber.interruptUnsafe()

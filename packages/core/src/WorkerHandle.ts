@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
@@ -11,9 +12,10 @@ import type * as RpcClient from "effect/rpc/RpcClient"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ExitStatus } from "./ExitStatus.ts"
-import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
+import type { NotReadyInTime, PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
 import type { LifeRecord } from "./LifeRecord.ts"
+import type { ProgressSeen } from "./Progress.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
@@ -61,6 +63,15 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
   readonly waitForStartup: Effect.Effect<Pid, WorkerStopped | PostmasterDied>
   /** Waits until the worker is at work. A failure to get there is `WorkerStopped`, with the exit and its error. */
   readonly waitForReady: Effect.Effect<Pid, WorkerStopped | PostmasterDied>
+  /**
+   * The same, and no longer than this. `NotReadyInTime` carries how its last life
+   * ended, or why its last birth failed.
+   */
+  readonly waitForReadyWithin: (
+    timeout: Duration.Input
+  ) => Effect.Effect<Pid, NotReadyInTime | WorkerStopped | PostmasterDied>
+  /** How far the life that runs now says that it has come, and when it said so. */
+  readonly progress: Effect.Effect<Option.Option<ProgressSeen>>
   /** Waits until the worker is not running (`WaitForBackgroundWorkerShutdown`). */
   readonly waitForShutdown: Effect.Effect<void, PostmasterDied>
   /**

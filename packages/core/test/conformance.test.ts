@@ -959,6 +959,7 @@ describe("handles", () => {
         terminate: () => Effect.void,
         resume: () => Effect.void,
         history: () => Effect.succeed([]),
+        progress: () => Effect.succeedNone,
         replace: () => Effect.never,
         connect: () => Effect.never
       })

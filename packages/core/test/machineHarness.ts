@@ -2,12 +2,14 @@
 import { exited, type ExitStatus, notStarted } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
+import type { Progress, ProgressSeen } from "@effect-postmaster/core/Progress"
 import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
 import * as Machine from "../src/internal/machine.ts"
+import * as Onlook from "../src/internal/onlook.ts"
 import * as SlotTable from "../src/internal/slotTable.ts"
 import * as Spares from "../src/internal/spares.ts"
 
@@ -116,6 +118,19 @@ export class Harness {
 
   ready(name: string): this {
     return this.hear({ _tag: "ChildReady", ref: this.ref(name) })
+  }
+
+  beat(name: string): this {
+    return this.hear({ _tag: "ChildBeat", ref: this.ref(name) })
+  }
+
+  progress(name: string, progress: Progress): this {
+    return this.hear({ _tag: "ChildProgressed", ref: this.ref(name), progress })
+  }
+
+  /** What onlookers see of a worker's progress. */
+  progressOf(name: string): ProgressSeen | undefined {
+    return Onlook.snapshot(this.state, 0).workers.find((worker) => worker.name === name)?.progress
   }
 
   exits(name: string, status: ExitStatus | number): this {

@@ -15,6 +15,7 @@ const setup = () => {
     terminate: () => Effect.void,
     resume: () => Effect.void,
     history: () => Effect.succeed([]),
+    progress: () => Effect.succeedNone,
     replace: () => Effect.never,
     connect: () => Effect.never
   })

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import { Pid, SlotRef } from "../Identity.ts"
 import { LifeRecord } from "../LifeRecord.ts"
 import { Phase, ShutdownMode } from "../Phase.ts"
+import { ProgressSeen } from "../Progress.ts"
 import { isAttached, LifeRef, Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import { StopCause } from "../StopCause.ts"
@@ -27,7 +28,7 @@ export const Settings = Schema.Struct({
 })
 
 const Life = Schema.TaggedUnion({
-  Waiting: {},
+  Waiting: { heldBy: Schema.UndefinedOr(Schema.String) },
   Starting: {
     pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget, cause: StopCause })),
     killAt: Schema.UndefinedOr(Schema.Finite)
@@ -39,7 +40,12 @@ const Life = Schema.TaggedUnion({
     joined: Schema.Boolean,
     told: Schema.UndefinedOr(WorkerSignal),
     stopCause: Schema.UndefinedOr(StopCause),
-    killAt: Schema.UndefinedOr(Schema.Finite)
+    killAt: Schema.UndefinedOr(Schema.Finite),
+    heardAt: Schema.Finite,
+    workedAt: Schema.Finite,
+    watchAt: Schema.UndefinedOr(Schema.Finite),
+    grace: Schema.UndefinedOr(Schema.Struct({ limit: Schema.Finite, until: Schema.Finite })),
+    progress: Schema.UndefinedOr(ProgressSeen)
   },
   Resting: { dueAt: Schema.Finite },
   Parked: {},

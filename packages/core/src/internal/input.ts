@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import { ExitStatus } from "../ExitStatus.ts"
 import { Pid, SlotRef } from "../Identity.ts"
 import { ShutdownMode } from "../Phase.ts"
+import { Progress } from "../Progress.ts"
 import { Registrant, Registration } from "../Registration.ts"
 import { SpareLoss } from "../SpareLoss.ts"
 import { SpawnError } from "../SpawnError.ts"
@@ -28,6 +29,9 @@ export const Input = Schema.TaggedUnion({
   ChildStarted: { ref: SlotRef, pid: Pid },
   ChildNotStarted: { ref: SlotRef, error: SpawnError },
   ChildReady: { ref: SlotRef },
+  /** The main loop of a ready worker runs. */
+  ChildBeat: { ref: SlotRef },
+  ChildProgressed: { ref: SlotRef, progress: Progress },
   ChildAttached: { ref: SlotRef },
   ChildDetached: { ref: SlotRef },
   /** `output`: the last lines it wrote to stderr. */

@@ -36,13 +36,15 @@ import { type LifeRecord, shift } from "../LifeRecord.ts"
 import { overtakes } from "../Phase.ts"
 import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
 import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
+import type { Progress } from "../Progress.ts"
+import type { ProgressSeen } from "../Progress.ts"
 import type { Recording } from "../Recording.ts"
 import type { Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
 import type { SharedMemory } from "../SharedMemory.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
+import { type Child, type ChildReport, type Launch, type SignOfLife, type Spare, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import type { Vitals } from "../Vitals.ts"
 import * as Connection from "./connection.ts"
@@ -74,6 +76,8 @@ export interface Loop {
   readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
   /** Who is registered under a reference that is not stale. */
   readonly watch: (ref: SlotRef) => Watch.Watch | undefined
+  /** How far the life that runs now has come. */
+  readonly progress: (ref: SlotRef) => Effect.Effect<Option.Option<ProgressSeen>>
   /** The last lives of a worker, and its births that failed. */
   readonly history: (watch: Watch.Watch) => Effect.Effect<ReadonlyArray<LifeRecord>>
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
@@ -142,6 +146,21 @@ export const make: (
     const tell = (input: Machine.Input): void => {
       if (!closed) Queue.offerUnsafe(mailbox, input)
     }
+    /** Whatever a life says again and again, the mailbox holds at most one beat of it, and its newest progress. */
+    const tellSign = (birth: Birth, sign: SignOfLife): void => {
+      const { ref } = birth.launch
+      if (sign._tag === "Progress" && birth.progress !== undefined) birth.progress.progress = sign.progress
+      else if (sign._tag === "Progress") {
+        tell(birth.progress = { _tag: "ChildProgressed", ref, progress: sign.progress })
+      } else if (birth.beat === undefined) tell(birth.beat = { _tag: "ChildBeat", ref })
+    }
+    /** From here on the fact does not change any more. */
+    const takeSign = (input: Machine.Input): void => {
+      if (input._tag !== "ChildBeat" && input._tag !== "ChildProgressed") return
+      const birth = births[input.ref.slot]
+      if (birth?.beat === input) birth.beat = undefined
+      if (birth?.progress === input) birth.progress = undefined
+    }
     const onlook = Onlook.make(state, epoch)
     let obituary: PostmasterSnapshot | undefined
     const snapshot = (): PostmasterSnapshot => {
@@ -180,10 +199,12 @@ export const make: (
     const live = Effect.fnUntraced(function*(launch: Launch, birth: Birth, kept: Kept | undefined) {
       const { ref } = launch
       let stage: "Unborn" | "Alive" | "Over" = "Unborn"
-      const early: Array<ChildReport> = []
+      const early: Array<ChildReport | SignOfLife> = []
+      const hear = (report: ChildReport | SignOfLife): void =>
+        typeof report === "string" ? tell(fromReport(ref, report)) : tellSign(birth, report)
       // A word too late would be credited to the next life.
-      const report = (report: ChildReport): void => {
-        if (stage === "Alive") tell(fromReport(ref, report))
+      const report = (report: ChildReport | SignOfLife): void => {
+        if (stage === "Alive") hear(report)
         else if (stage === "Unborn") early.push(report)
       }
       const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
@@ -201,7 +222,7 @@ export const make: (
         )
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
         stage = "Alive"
-        early.forEach(report)
+        early.forEach(hear)
         const status = yield* child.exit
         stage = "Over"
         const output = child.output?.() ?? []
@@ -249,7 +270,7 @@ export const make: (
     }
 
     const bear = (launch: Launch, kept: Kept | undefined): Effect.Effect<unknown> => {
-      const birth: Birth = { launch, abandoned: false, fiber: undefined }
+      const birth: Birth = { launch, abandoned: false, fiber: undefined, beat: undefined, progress: undefined }
       births[launch.ref.slot] = birth
       return Effect.map(Effect.forkIn(live(launch, birth, kept), childScope, { startImmediately: true }), (fiber) => {
         birth.fiber = fiber
@@ -360,6 +381,7 @@ export const make: (
 
     const turn = Effect.fnUntraced(function*(input: Machine.Input) {
       const now = monotonic()
+      takeSign(input)
       Recorder.note(recorder, input, now)
       const actions = Machine.step(state, input, now)
       for (const action of actions) {
@@ -457,6 +479,12 @@ export const make: (
       find: (name) =>
         Effect.sync(() => SlotTable.namesakes(state.table, name).flatMap(({ ref }) => watches[ref.slot] ?? [])),
       watch: (ref) => SlotTable.find(state.table, ref) && watches[ref.slot],
+      progress: (ref) =>
+        Effect.sync(() => {
+          const life = SlotTable.find(state.table, ref)?.life
+          const progress = !closed && life?._tag === "Running" ? life.progress : undefined
+          return Option.fromUndefinedOr(progress && { ...progress, at: progress.at + epoch })
+        }),
       history: (watch) =>
         Effect.sync(() => {
           const tenant = SlotTable.find(state.table, watch.ref)
@@ -489,6 +517,9 @@ interface Birth {
   readonly launch: Launch
   abandoned: boolean
   fiber: Fiber.Fiber<void> | undefined
+  /** Its signs that the machine has not heard yet. */
+  beat: Machine.Input | undefined
+  progress: { readonly _tag: "ChildProgressed"; readonly ref: SlotRef; progress: Progress } | undefined
 }
 
 /** Nobody has asked for a spare by a name, so its loss is told without one. */

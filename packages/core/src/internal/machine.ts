@@ -24,12 +24,15 @@
  * - M9  A doomed tenant has a child that has been told, or will be told at its birth.
  * - M10 Whoever belongs to a life ends with it, and with no other.
  * - M11 Whoever is parked has failed as often as its policy allows, and starts no more until it is resumed.
+ * - M12 Whoever is killed for hanging has been given time beyond its limit, as much of it as the limit was found late.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { LifeRecord } from "../LifeRecord.ts"
+import type { Missed } from "../Missed.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
+import type { Progress } from "../Progress.ts"
 import { type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
 import {
   ClassLimitReached,
@@ -37,7 +40,8 @@ import {
   NotReplaceable,
   type Occupant,
   type RegistrationErrorReason,
-  SlotsExhausted
+  SlotsExhausted,
+  StartOrderCycle
 } from "../RegistrationError.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
 import type { Launch } from "../Spawner.ts"
@@ -46,6 +50,7 @@ import type { StopCause } from "../StopCause.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Input } from "./input.ts"
+import * as Liveness from "./liveness.ts"
 import * as Restarts from "./restarts.ts"
 import * as SlotTable from "./slotTable.ts"
 import * as Spares from "./spares.ts"
@@ -181,7 +186,7 @@ export const nextWakeAt = (state: State): number | undefined => {
     earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
     earliest(
       earliest(state.killAt, state.reinitializeAt),
-      nextSpareAt(state)
+      earliest(nextSpareAt(state), SlotTable.nextWatchAt(state.table))
     )
   )
 }
@@ -234,6 +239,10 @@ const receive = (turn: Turn, input: Input): void => {
       return childNotStarted(turn, tenant, input.error)
     case "ChildReady":
       return childReady(turn, tenant)
+    case "ChildBeat":
+      return childBeat(turn, tenant)
+    case "ChildProgressed":
+      return childProgressed(turn, tenant, input.progress)
     case "ChildAttached":
       return childJoined(tenant, true)
     case "ChildDetached":
@@ -268,7 +277,7 @@ const registerRequested = (
   const { state, now } = turn
   const owner = typeof registrant === "object" && registration.ownership === "registrant" ? registrant : undefined
   const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ??
-    bereaved(state, registration, owner) ?? crowded(state, registration)
+    bereaved(state, registration, owner) ?? circular(state, registration) ?? crowded(state, registration)
   if (reason !== undefined) {
     turn.actions.push({ _tag: "Reject", request, reason })
     return
@@ -338,6 +347,23 @@ const bereaved = (
   owner === undefined || SlotTable.findLife(state.table, owner) !== undefined
     ? undefined
     : new NotAccepting({ worker: registration.name, phase: state.phase, detail: "whoever registered it has ended" })
+
+/** Nobody may wait for itself, however long the way there. */
+const circular = (state: State, { after, name }: Registration): RegistrationErrorReason | undefined => {
+  if (after === undefined) return undefined
+  const seen = new Set<string>()
+  const roads = after.map((other) => [name, other])
+  for (let road = roads.pop(); road !== undefined; road = roads.pop()) {
+    const last = road.at(-1)!
+    if (last === name) return new StartOrderCycle({ worker: name, road })
+    if (seen.has(last)) continue
+    seen.add(last)
+    for (const { registration } of SlotTable.namesakes(state.table, last)) {
+      for (const other of registration.after ?? []) roads.push([...road, other])
+    }
+  }
+  return undefined
+}
 
 const maxOccupants = 64
 
@@ -418,7 +444,7 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   const before = tenant.life
   if (before._tag !== "Starting") return
   Spares.launchOver(turn.state.spares, turn.now)
-  SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
+  watch(turn, tenant, SlotTable.toRunning(turn.state.table, tenant, pid, turn.now))
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
   // What was decided while it was being born reaches it now.
@@ -449,7 +475,10 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   const life = tenant.life
   if (life._tag !== "Running" || life.ready) return
   life.ready = true
+  life.heardAt = life.workedAt = turn.now
+  watch(turn, tenant, life)
   SlotTable.touch(turn.state.table, tenant)
+  SlotTable.letGo(turn.state.table, tenant.registration.name)
   publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
   notify(turn, tenant, WorkerStatus.ready(life.pid))
   const before = predecessor(turn.state, tenant)
@@ -457,6 +486,24 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   before.successor = undefined
   terminateRequested(turn, before, "Replaced")
 }
+
+/** Nothing else than a note: its watch finds it when it is due, and onlookers are not woken. */
+const childBeat = ({ now }: Turn, { life }: SlotTable.Tenant): void => {
+  if (life._tag === "Running") life.heardAt = now
+}
+
+const childProgressed = (turn: Turn, tenant: SlotTable.Tenant, progress: Progress): void => {
+  const life = tenant.life
+  if (life._tag !== "Running") return
+  life.heardAt = life.workedAt = turn.now
+  life.progress = { ...progress, at: turn.now }
+  SlotTable.touch(turn.state.table, tenant)
+  publish(turn, { _tag: "Progressed", ...who(tenant), pid: life.pid, progress })
+}
+
+/** Has a life looked at when the next sign of it is due, if any is asked for. */
+const watch = ({ state }: Turn, tenant: SlotTable.Tenant, life: SlotTable.Running): void =>
+  SlotTable.setWatch(state.table, tenant, life, Liveness.nextLimit(tenant.registration, life)?.at)
 
 /** The dead-man switch. An isolated worker has nothing to join. */
 const childJoined = (tenant: SlotTable.Tenant, joined: boolean): void => {
@@ -641,6 +688,7 @@ const advance = (turn: Turn): void => {
   if (state.shutdown !== undefined && !state.stopping && mustStop(state)) beginStopping(turn)
   if (state.phase === "Waiting" && !state.stopping) advanceRecovery(turn)
   killOverdue(turn)
+  killHung(turn)
   if (state.stopping && state.table.children === 0) halt(turn)
 }
 
@@ -723,6 +771,39 @@ const killOverdue = (turn: Turn): void => {
   }
 }
 
+/** Whoever was told to end is not watched any more: it has its deadline. */
+const killHung = (turn: Turn): void => {
+  const { now, state } = turn
+  while (true) {
+    const vigil = SlotTable.nextWatched(state.table, now)
+    if (vigil === undefined) return
+    const { life, tenant } = vigil
+    const limit = Liveness.nextLimit(tenant.registration, life)!
+    const isKnown = life.grace?.limit === limit.at
+    if (!isKnown && limit.at <= now) life.grace = { limit: limit.at, until: now + Liveness.grace(limit, now) }
+    const until = life.grace?.limit === limit.at ? life.grace.until : limit.at
+    if (until > now) SlotTable.setWatch(state.table, tenant, life, until)
+    else hung(turn, tenant, life, limit)
+  }
+}
+
+/** A worker that hangs would not hear of anything gentler. Killed on order, it has failed, and has not crashed. */
+const hung = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Running,
+  { missed, since }: Liveness.Limit
+): void => {
+  publish(turn, { _tag: "Hung", ...who(tenant), pid: life.pid, missed, afterMillis: Math.round(turn.now - since) })
+  tell(turn, tenant, { signal: "SIGKILL", target: "Group", cause: hangCauses[missed] })
+}
+
+const hangCauses: { readonly [K in Missed]: StopCause } = {
+  Ready: "NotReady",
+  Heartbeat: "NoHeartbeat",
+  Progress: "NoProgress"
+}
+
 const halt = (turn: Turn): void => {
   const { state } = turn
   const abnormal = state.recovering || state.abnormal !== undefined
@@ -748,6 +829,12 @@ const launch = (turn: Turn): void => {
   for (let launched = 0; launched < state.settings.maxLaunchesPerTurn; launched++) {
     const tenant = SlotTable.nextWaiting(state.table, open)
     if (tenant === undefined) return
+    const other = SlotTable.mustWaitFor(state.table, tenant)
+    if (other !== undefined) {
+      SlotTable.hold(state.table, tenant, other)
+      launched--
+      continue
+    }
     SlotTable.toStarting(state.table, tenant)
     Spares.launchBegun(state.spares)
     const spare = usesSpares(tenant.registration) ? Spares.take(state.spares) : undefined
@@ -817,7 +904,7 @@ const tell = (turn: Turn, tenant: SlotTable.Tenant, order: SlotTable.Order): voi
     life.stopCause ??= cause
     SlotTable.touch(state.table, tenant)
     turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
-    publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
+    publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target, ...causeOf(life.stopCause) })
   } else {
     return
   }

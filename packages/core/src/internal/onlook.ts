@@ -113,6 +113,10 @@ const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot
     restarts: Math.max(0, tenant.lives - 1),
     registeredAt: tenant.registeredAt + epoch,
     ...(life._tag === "Running" ? { pid: life.pid, startedAt: life.startedAt + epoch } : undefined),
+    ...(life._tag !== "Running" || life.progress === undefined
+      ? undefined
+      : { progress: { ...life.progress, at: life.progress.at + epoch } }),
+    ...(life._tag === "Waiting" && life.heldBy !== undefined ? { waitingFor: life.heldBy } : undefined),
     ...(life._tag === "Resting" ? { nextStartAt: life.dueAt + epoch } : undefined),
     ...(last === undefined ? undefined : { lastExit: last.status, lastLife: shift(last, epoch) })
   }

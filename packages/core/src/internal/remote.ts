@@ -142,6 +142,7 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
         Effect.flatMap((successor) => watch(name, successor))
       ),
     resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
+    progress: (ref: SlotRef) => Effect.map(Effect.orDie(postmaster.Progress({ ref })), Option.fromNullOr),
     // Of one that is gone, its holder knows no more than the last word.
     history: (watch: Watch.Watch) =>
       watch.gone ? Effect.succeed(watch.history) : Effect.orDie(postmaster.History({ ref: watch.ref })),

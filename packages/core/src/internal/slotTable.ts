@@ -11,7 +11,7 @@
  * - T2  A tenant's generation is the seat's generation; a seat's generation never falls.
  * - T3  A tenant with a child (Starting or Running) keeps its seat until the child is gone.
  * - T4  The counts (tenants, children, attached children, jobs, classes) agree with the seats.
- * - T5  Every Waiting tenant stands in the queue of its start time, once.
+ * - T5  Every Waiting tenant stands in the queue of its start time, once, unless it is held.
  * - T6  Every Resting tenant stands in the due queue, once.
  * - T7  Every tenant with a kill deadline stands in the deadline queue.
  * - T8  The lowest free slot is the next one taken.
@@ -23,17 +23,22 @@
  * - T12 A tenant that belongs to a worker is known at that worker's seat as long as the life runs that registered it;
  *   when that life is over, the tenant is doomed. Nobody else is known there.
  * - T13 Whoever is being replaced has one successor, which names it; both are seated, and the successor is not ready yet.
+ * - T14 Every Running tenant of whom a sign is asked, and who has not been told to end, stands in the queue of watches,
+ *   at a time no later than the sign is waited for; nobody else does.
+ * - T15 A Waiting tenant is held by a name only while that is borne and none of its bearers is ready.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
 import { type LifeRecord, maxRemembered } from "../LifeRecord.ts"
 import type { StartTime } from "../Phase.ts"
+import type { ProgressSeen } from "../Progress.ts"
 import { isAttached, type LifeRef, type Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import type { WorkerState } from "../Snapshot.ts"
 import type { StopCause } from "../StopCause.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import * as Heap from "./heap.ts"
+import * as Liveness from "./liveness.ts"
 
 /** A signal that has been decided on. */
 export interface Order {
@@ -51,6 +56,8 @@ export type Life = Waiting | Starting | Running | Resting | Parked | Down
 /** May start, waits for its phase or its turn. */
 export interface Waiting {
   readonly _tag: "Waiting"
+  /** The name of those it must not start before. */
+  readonly heldBy: string | undefined
 }
 
 /** Being born. `pending` is sent the moment the birth is reported. */
@@ -74,6 +81,14 @@ export interface Running {
   stopCause: StopCause | undefined
   /** When SIGKILL follows. */
   killAt: number | undefined
+  /** When its main loop, and its work, were last known to go on. Its watch learns of it when it is due. */
+  heardAt: number
+  workedAt: number
+  /** When it is looked at next. */
+  watchAt: number | undefined
+  /** The limit that was found passed, and until when it is waited for all the same. */
+  grace: { readonly limit: number; readonly until: number } | undefined
+  progress: ProgressSeen | undefined
 }
 
 /** Between two lives, until `dueAt`. */
@@ -151,7 +166,15 @@ interface Deadline {
   readonly at: number
 }
 
+interface Vigil {
+  readonly tenant: Tenant
+  readonly life: Running
+  readonly at: number
+}
+
 export interface SlotTable {
+  /** By the name they wait for, those who must not start yet. */
+  readonly held: Map<string, Set<Tenant>>
   readonly size: number
   readonly seats: Array<Tenant | undefined>
   readonly generations: Array<number>
@@ -176,6 +199,7 @@ export interface SlotTable {
   readonly waiting: { readonly [K in StartTime]: Heap.Heap<Turn> }
   readonly due: Heap.Heap<Due>
   readonly deadlines: Heap.Heap<Deadline>
+  readonly watches: Heap.Heap<Vigil>
 }
 
 /** So many slots make a page, the unit in which onlookers look for what is new. */
@@ -188,6 +212,7 @@ const waitingQueue = (): Heap.Heap<Turn> =>
   )
 
 export const make = (size: number): SlotTable => ({
+  held: new Map(),
   size,
   seats: [],
   generations: [],
@@ -219,6 +244,10 @@ export const make = (size: number): SlotTable => ({
   deadlines: Heap.make(
     (self, that) => self.at < that.at || (self.at === that.at && self.tenant.sequence < that.tenant.sequence),
     (entry) => entry.tenant.life === entry.life && entry.life.killAt === entry.at
+  ),
+  watches: Heap.make(
+    (self, that) => self.at < that.at || (self.at === that.at && self.tenant.sequence < that.tenant.sequence),
+    ({ at, life, tenant }) => tenant.life === life && life.watchAt === at && life.told === undefined
   )
 })
 
@@ -316,6 +345,9 @@ const admit = (self: SlotTable, tenant: Tenant): void => {
 
 /** Frees a tenant's seat. The tenant has no child any more (T3). */
 export const unseat = (self: SlotTable, tenant: Tenant): void => {
+  if (tenant.life._tag === "Waiting" && tenant.life.heldBy !== undefined) {
+    self.held.get(tenant.life.heldBy)?.delete(tenant)
+  }
   tenant.life = { _tag: "Down" }
   self.seats[tenant.ref.slot] = undefined
   Heap.push(self.freed, tenant.ref.slot)
@@ -323,6 +355,7 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   count(self, tenant, -1)
   leave(self, tenant)
   touch(self, tenant)
+  if (self.names.get(tenant.registration.name)?.first === undefined) letGo(self, tenant.registration.name)
 }
 
 /** Puts a tenant at the end of its namesakes. */
@@ -394,9 +427,46 @@ const enter = (self: SlotTable, tenant: Tenant, life: Life): void => {
 
 export const toWaiting = (self: SlotTable, tenant: Tenant): void => {
   childGone(self, tenant)
-  const life: Waiting = { _tag: "Waiting" }
-  enter(self, tenant, life)
-  Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
+  enter(self, tenant, { _tag: "Waiting", heldBy: undefined })
+  queue(self, tenant)
+}
+
+const queue = (self: SlotTable, tenant: Tenant): void => {
+  if (tenant.life._tag === "Waiting") {
+    Heap.push(self.waiting[tenant.registration.startTime], { tenant, life: tenant.life })
+  }
+}
+
+/** The first name of those this tenant must not start before: it is borne, and nobody who bears it is ready. */
+export const mustWaitFor = (self: SlotTable, { registration }: Tenant): string | undefined =>
+  registration.after?.find((name) => {
+    const first = self.names.get(name)?.first
+    for (let other = first; other !== undefined; other = other.younger) {
+      if (isReady(other)) return false
+    }
+    return first !== undefined
+  })
+
+/** At work, and not about to leave. */
+const isReady = ({ life }: Tenant): boolean => life._tag === "Running" && life.ready && life.told === undefined
+
+/** Takes a tenant out of its queue, until `letGo` is called with that name. */
+export const hold = (self: SlotTable, tenant: Tenant, name: string): void => {
+  enter(self, tenant, { _tag: "Waiting", heldBy: name })
+  const held = self.held.get(name)
+  if (held === undefined) self.held.set(name, new Set([tenant]))
+  else held.add(tenant)
+}
+
+/** Puts those back into their queues who were held by this name. Whether they may start is seen when it is their turn. */
+export const letGo = (self: SlotTable, name: string): void => {
+  const held = self.held.get(name)
+  if (held === undefined) return
+  self.held.delete(name)
+  for (const tenant of held) {
+    // It may have been put back by a recovery meanwhile.
+    if (tenant.life._tag === "Waiting" && tenant.life.heldBy === name) toWaiting(self, tenant)
+  }
 }
 
 export const toStarting = (self: SlotTable, tenant: Tenant): void => {
@@ -414,7 +484,12 @@ export const toRunning = (self: SlotTable, tenant: Tenant, pid: Pid, now: number
     joined: false,
     told: undefined,
     stopCause: undefined,
-    killAt: undefined
+    killAt: undefined,
+    heardAt: now,
+    workedAt: now,
+    watchAt: undefined,
+    grace: undefined,
+    progress: undefined
   }
   enter(self, tenant, life)
   self.pids.set(pid, tenant)
@@ -480,6 +555,23 @@ export const nextOverdue = (self: SlotTable, now: number): Tenant | undefined =>
   return deadline.tenant
 }
 
+/** Sets when a life is looked at for a sign. */
+export const setWatch = (self: SlotTable, tenant: Tenant, life: Running, at: number | undefined): void => {
+  life.watchAt = at
+  if (at === undefined) return
+  Heap.push(self.watches, { tenant, life, at })
+}
+
+/** Takes the next tenant that is to be looked at, with its life. */
+export const nextWatched = (self: SlotTable, now: number): Vigil | undefined => {
+  const vigil = Heap.peek(self.watches)
+  if (vigil === undefined || vigil.at > now) return undefined
+  vigil.life.watchAt = undefined
+  return vigil
+}
+
+export const nextWatchAt = (self: SlotTable): number | undefined => Heap.peek(self.watches)?.at
+
 export const nextDueAt = (self: SlotTable): number | undefined => Heap.peek(self.due)?.life.dueAt
 
 export const nextDeadlineAt = (self: SlotTable): number | undefined => Heap.peek(self.deadlines)?.at
@@ -520,11 +612,13 @@ export const restore = (options: {
       self.children++
       if (tenant.attached) self.attachedChildren++
     }
-    if (life._tag === "Waiting") Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
+    if (life._tag === "Waiting" && life.heldBy === undefined) queue(self, tenant)
+    if (life._tag === "Waiting" && life.heldBy !== undefined) hold(self, tenant, life.heldBy)
     if (life._tag === "Resting") Heap.push(self.due, { tenant, life })
     if ("killAt" in life && life.killAt !== undefined) {
       Heap.push(self.deadlines, { tenant, life, at: life.killAt })
     }
+    if (life._tag === "Running") setWatch(self, tenant, life, life.watchAt)
   }
   for (let slot = 0; slot < self.untouched; slot++) {
     if (self.seats[slot] === undefined) Heap.push(self.freed, slot)
@@ -552,14 +646,30 @@ export const broken = (self: SlotTable): string | undefined => {
     if (tenant.ref.slot !== slot) return `T1: slot ${slot} holds a tenant of slot ${tenant.ref.slot}`
     if (tenant.ref.generation !== self.generations[slot]) return `T2: slot ${slot} has a tenant of another generation`
     const life = tenant.life
-    if (life._tag === "Waiting" && standing(self.waiting[tenant.registration.startTime], tenant) !== 1) {
-      return `T5: the tenant of slot ${slot} waits in no queue, or in two`
+    if (life._tag === "Waiting") {
+      const queued = standing(self.waiting[tenant.registration.startTime], tenant)
+      if (queued !== (life.heldBy === undefined ? 1 : 0)) {
+        return `T5: the tenant of slot ${slot} waits in no queue, or in two`
+      }
+      if (life.heldBy !== undefined) {
+        const bearers = namesakes(self, life.heldBy)
+        if (bearers.length === 0 || bearers.some(isReady)) {
+          return `T15: slot ${slot} is held by "${life.heldBy}" for nothing`
+        }
+        if (self.held.get(life.heldBy)?.has(tenant) !== true) return `T15: slot ${slot} is held, and nobody knows`
+      }
     }
     if (life._tag === "Resting" && standing(self.due, tenant) !== 1) {
       return `T6: the tenant of slot ${slot} rests without being due, or twice`
     }
     if ("killAt" in life && life.killAt !== undefined && standing(self.deadlines, tenant) === 0) {
       return `T7: the deadline of slot ${slot} is forgotten`
+    }
+    if (life._tag === "Running" && life.told === undefined) {
+      const limit = Liveness.nextLimit(tenant.registration, life)
+      const until = limit === undefined || life.grace?.limit !== limit.at ? limit?.at : life.grace.until
+      if ((standing(self.watches, tenant) > 0) !== (limit !== undefined)) return `T14: who watches slot ${slot}?`
+      if (until !== undefined && life.watchAt! > until) return `T14: slot ${slot} is looked at too late`
     }
     const { owner } = tenant
     if (owner !== undefined && !tenant.doomed) {

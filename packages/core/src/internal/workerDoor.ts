@@ -3,6 +3,7 @@
  * call over their lines. What a worker asks for becomes a fact like any other.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { WorkerStopped } from "../HandleError.ts"
 import { PostmasterRpcs } from "../PostmasterRpcs.ts"
@@ -38,6 +39,7 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
         // A postmaster that dies takes whoever has asked along.
         : Stream.orDie(Watch.sights(watch))
     },
+    Progress: ({ ref }) => Effect.map(loop().progress(ref), Option.getOrNull),
     History: ({ ref }) => {
       const watch = loop().watch(ref)
       return watch === undefined ? Effect.succeed([]) : loop().history(watch)

@@ -408,6 +408,8 @@ export const make = (world: World): Observer => {
     switch (event._tag) {
       case "Registered":
       case "Replacing":
+      case "Hung":
+      case "Progressed":
         return
       case "Unregistered":
         if (tenant.state !== "Idle" && tenant.state !== "Parked") {
@@ -717,6 +719,8 @@ const describe = (event: PostmasterEvent): string => {
       return `${event._tag}${about} ${event.spare}`
     case "Parked":
       return `${event._tag}${about} ${event.failures} ${event.withinMillis}`
+    case "Hung":
+    case "Progressed":
     case "Replacing":
     case "Resumed":
     case "Registered":

@@ -7,7 +7,14 @@
  */
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import type { Pid } from "@effect-postmaster/core/Identity"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
+import {
+  type Child,
+  type ChildReport,
+  type Launch,
+  type SignOfLife,
+  type Spare,
+  Spawner
+} from "@effect-postmaster/core/Spawner"
 import { NotSupported, ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
@@ -130,7 +137,7 @@ export const make = Effect.fnUntraced(function*(
 
   const spawn = Effect.fnUntraced(function*(
     launch: Launch,
-    report: (report: ChildReport) => void,
+    report: (report: ChildReport | SignOfLife) => void,
     spare?: Spare
   ): Effect.fn.Return<Child, SpawnError, Scope.Scope> {
     const refusal = refuse(launch)

@@ -10,7 +10,7 @@
  * @since 0.1.0
  */
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
-import type { Child, ChildReport, Launch } from "@effect-postmaster/core/Spawner"
+import type { Child, ChildReport, Launch, SignOfLife } from "@effect-postmaster/core/Spawner"
 import type { SignalTarget, WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -22,7 +22,9 @@ import {
   decodeToPostmaster,
   encodeToWorker,
   hear,
+  isSign,
   maxFrameFromWorker,
+  maxSigns,
   type Said,
   type ToPostmaster
 } from "./channel.ts"
@@ -35,7 +37,7 @@ import { type Identity, logLine, logLost } from "./workerLog.ts"
 /** A process that was born, with what the holder of its scope needs beyond the contract. */
 export interface WorkerProcess {
   /** Makes it a worker. Once; `frame` is what carries the launch. */
-  readonly launch: (launch: Launch, frame: Uint8Array, report: (report: ChildReport) => void) => Child
+  readonly launch: (launch: Launch, frame: Uint8Array, report: Report) => Child
   /** Makes it a spare that imports these modules. Once, and before the launch. */
   readonly prepare: (modules: ReadonlyArray<string>) => Effect.Effect<Prepared>
   /** Returns when it listens, or is gone. */
@@ -48,6 +50,9 @@ export interface WorkerProcess {
   /** Ends the whole group and returns when it is gone, or after a bound. */
   readonly end: Effect.Effect<void>
 }
+
+/** Hears what a worker says while it lives. */
+export type Report = (report: ChildReport | SignOfLife) => void
 
 /** What a spare has made of the modules it was to import. */
 export type Prepared = Extract<ToPostmaster, { readonly _tag: "Prepared" }>
@@ -119,7 +124,7 @@ export const makeWorkerProcess = (
   const prepared = Deferred.makeUnsafe<Prepared>()
 
   /** Hears the worker's reports, once there is a launch. */
-  let report: ((report: ChildReport) => void) | undefined
+  let report: Report | undefined
   /** Who it is, in the log. */
   let identity: Identity = { spare: pid }
   /** Set by the exit event. From then on the number `pid` is not ours to signal. */
@@ -130,6 +135,8 @@ export const makeWorkerProcess = (
   const postponed = new Set<"SIGHUP" | "SIGUSR1">()
   let said: Said = new Set()
   let lastWords: Extract<ExitStatus.ExitStatus, { readonly _tag: "Exited" }> | undefined
+  let signs = 0
+  const bornAt = performance.now()
   /** What was wrong with what it sent. Ends the belief in everything else it said. */
   let violation: string | undefined
 
@@ -153,6 +160,9 @@ export const makeWorkerProcess = (
     const heard = hear(said, message.success)
     if (Result.isFailure(heard)) return violate(`sent ${heard.failure} on its control channel`)
     said = heard.success
+    if (isSign(message.success) && ++signs > maxSigns(performance.now() - bornAt)) {
+      return violate(`sent ${signs} signs of life on its control channel, more than anybody needs`)
+    }
     switch (message.success._tag) {
       case "Listening":
         Deferred.doneUnsafe(booted, Effect.void)
@@ -163,6 +173,10 @@ export const makeWorkerProcess = (
       case "Report":
         if (report === undefined) return violate(`sent ${message.success.report} before it was launched`)
         return report(message.success.report)
+      case "Beat":
+      case "Progress":
+        if (report === undefined) return violate(`sent ${message.success._tag} before it was launched`)
+        return report(message.success)
       case "LastWords":
         lastWords = spoken(message.success)
         return
