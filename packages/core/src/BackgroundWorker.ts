@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
 import { oneLine } from "./internal/oneLine.ts"
+import * as Limits from "./Limits.ts"
 import type { StartTime } from "./Phase.ts"
 import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
@@ -63,6 +64,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly startTime: StartTime
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
+  readonly limits: Limits.Limits | undefined
   readonly spare: boolean
   readonly ownership: Ownership
 }
@@ -109,6 +111,8 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly restart?: Restart.Input | undefined
   /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
   readonly stopTimeout?: Duration.Input | undefined
+  /** What the worker is held to: memory, priority, files. Defaults to nothing of its own. */
+  readonly limits?: Limits.Input | undefined
   /**
    * Whether the worker may be made from a spare, a process that has imported
    * the entry module ahead of the launch (`PostmasterConfig.spares`). Defaults
@@ -171,6 +175,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   startTime: options.startTime ?? "RecoveryFinished",
   restart: Restart.fromInput(options.restart ?? "never"),
   stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout),
+  limits: Limits.fromInput(options.limits ?? {}),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
 })
@@ -261,7 +266,9 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     startTime: self.startTime,
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis }),
-    ...(self.spare ? undefined : { spare: false }),
+    ...(self.limits === undefined ? undefined : { limits: self.limits }),
+    // No spare has been born with its limits, so none is made for it.
+    ...(self.spare && !Limits.isInborn(self.limits) ? undefined : { spare: false }),
     ...(self.ownership === "postmaster" ? undefined : { ownership: self.ownership })
   }
   yield* Effect.mapError(

@@ -6,10 +6,12 @@
  */
 import * as Schema from "effect/Schema"
 import { nameProblem, Pid, SlotRef } from "./Identity.ts"
+import * as Limits from "./Limits.ts"
 import { StartTime } from "./Phase.ts"
 import {
   DatabaseNotReady,
   InvalidInterval,
+  InvalidLimit,
   InvalidName,
   ParallelRestart,
   type RegistrationErrorReason,
@@ -101,6 +103,8 @@ export const Registration = Schema.Struct({
   // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
   // @effect-diagnostics-next-line schemaNumber:off
   stopTimeoutMillis: Schema.optionalKey(Schema.Number),
+  /** What it is held to; absent: nothing of its own. */
+  limits: Schema.optionalKey(Limits.Limits),
   /** Whether the worker may be made from a spare; absent: yes. */
   spare: Schema.optionalKey(Schema.Boolean),
   /** Who it belongs to; absent: the postmaster. */
@@ -228,7 +232,8 @@ const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefin
  * **Details**
  *
  * The order is fixed: name and type, database without shared memory, database
- * at postmaster start, restart policy, stop timeout, parallel with restart.
+ * at postmaster start, restart policy, stop timeout, limits, parallel with
+ * restart.
  *
  * @category validation
  * @since 0.1.0
@@ -242,6 +247,8 @@ export const sanityCheck = (self: Registration): RegistrationErrorReason | undef
   }
   const invalidInterval = checkRestart(self) ?? checkStopTimeout(self)
   if (invalidInterval !== undefined) return invalidInterval
+  const limit = self.limits === undefined ? undefined : Limits.check(self.limits)
+  if (limit !== undefined) return new InvalidLimit({ worker: self.name, ...limit })
   if (self.class === "parallel" && !isJob(self.restart)) return new ParallelRestart({ worker: self.name })
   return undefined
 }
