@@ -106,7 +106,15 @@ const plans: Record<string, Plan> = {
   },
   node: {
     floors: [
-      ["internal/bootstrap", "internal/frames", "internal/fs", "internal/line", "internal/lines", "internal/nodeFlags"],
+      [
+        "internal/bootstrap",
+        "internal/frames",
+        "internal/fs",
+        "internal/line",
+        "internal/lines",
+        "internal/nodeFlags",
+        "internal/oomKills"
+      ],
       [
         "internal/bundledModules",
         "internal/channel",

@@ -20,6 +20,9 @@ import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { forkHere } from "../src/internal/fork.ts"
+import { makeOomKills } from "../src/internal/oomKills.ts"
+import { makeWorkerProcess } from "../src/internal/workerProcess.ts"
 import { born, fixture, fromSpares, isGone, launch, type Life, lived, saw } from "./support.ts"
 
 const patience = 60_000
@@ -272,6 +275,91 @@ describe("a process", () => {
       )
     })
   )
+})
+
+describe("kills of the system", () => {
+  const folder = Effect.acquireRelease(
+    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "limits-test-"))),
+    (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true }))
+  )
+  const groups = "5:cpu,memory:/app/web\n4:pids:/app\n0::/app/web\n"
+
+  for (
+    const [where, file, text] of [
+      ["of the second version", "app/web/memory.events", (kills: number) => `max 7\noom 9\noom_kill ${kills}\n`],
+      ["in a container", "memory.events", (kills: number) => `oom_kill ${kills}\noom_group_kill 8\n`],
+      [
+        "of the first version",
+        "memory/app/web/memory.oom_control",
+        (kills: number) => `under_oom 0\noom_kill ${kills}\n`
+      ]
+    ] as const
+  ) {
+    test(
+      `are counted by a control group ${where}, each for one worker`,
+      Effect.gen(function*() {
+        const mount = yield* folder
+        const counter = Path.join(mount, file)
+        Fs.mkdirSync(Path.dirname(counter), { recursive: true })
+        Fs.writeFileSync(`${mount}/groups`, groups)
+        const count = (kills: number) => Fs.writeFileSync(counter, text(kills))
+        count(3)
+        const kills = makeOomKills(`${mount}/groups`, mount)
+        kills.note()
+        assert.isFalse(kills.take())
+        count(5)
+        assert.deepStrictEqual([kills.take(), kills.take(), kills.take()], [true, true, false])
+        count(6)
+        kills.note()
+        assert.isFalse(kills.take())
+      })
+    )
+  }
+
+  test(
+    "are not believed in where nobody counts",
+    Effect.gen(function*() {
+      const mount = yield* folder
+      for (const file of [`${mount}/nothing`, "/proc/self/cgroup"]) {
+        const kills = makeOomKills(file, mount)
+        kills.note()
+        assert.isFalse(kills.take())
+      }
+    })
+  )
+
+  for (
+    const [counted, ordered, expected] of [
+      [
+        true,
+        false,
+        ExitStatus.signaled("SIGKILL", { detail: "it was probably killed by the system for want of memory" })
+      ],
+      [false, false, ExitStatus.signaled("SIGKILL")],
+      [true, true, ExitStatus.signaled("SIGKILL", { ordered: true })]
+    ] as const
+  ) {
+    test(
+      `${counted ? "" : "not "}counted: a worker ${ordered ? "we" : "somebody else"} killed`,
+      Effect.gen(function*() {
+        const order = {
+          file: process.execPath,
+          args: ["-e", "setInterval(() => {}, 1000)"],
+          env: {},
+          cwd: "/",
+          umask: 0o22
+        }
+        const { pid, worker } = yield* forkHere(order, (forked) => ({
+          pid: forked.pid,
+          worker: makeWorkerProcess(forked, { note: () => {}, take: () => counted })
+        }))
+        yield* Effect.forkChild(worker.watch, { startImmediately: true })
+        if (ordered) yield* worker.end
+        else process.kill(pid, "SIGKILL")
+        assert.deepStrictEqual(yield* worker.exit, expected)
+      })
+    )
+  }
 })
 
 describe("workers of a postmaster", () => {

@@ -30,6 +30,7 @@ import {
 import type { Forked, Gone } from "./fork.ts"
 import { makeDeframer } from "./frames.ts"
 import { outOfMemory } from "./limits.ts"
+import { type OomKills, oomKills } from "./oomKills.ts"
 import { boundDrains, type Drain, makeTap, relayLines, type Tap } from "./output.ts"
 import { readOut } from "./readOut.ts"
 import { type Identity, logLine, logLost } from "./workerLog.ts"
@@ -108,8 +109,10 @@ const writeAround = (socket: Duplex, bytes: Uint8Array, whenTaken: () => void): 
 
 /** Takes over a process just born, in the turn in which it can first be heard of. */
 export const makeWorkerProcess = (
-  { channel, isEmpty, kill, limit, onGone, openLine, pid, ...output }: Forked
+  { channel, isEmpty, kill, limit, onGone, openLine, pid, ...output }: Forked,
+  kills: OomKills = oomKills
 ): WorkerProcess => {
+  kills.note()
   const stdout = makeTap(output.stdout)
   const stderr = makeTap(output.stderr)
   const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
@@ -308,6 +311,7 @@ export const makeWorkerProcess = (
   /** What a signal that nobody has ordered is due to. */
   const whyOf = (signal: NodeJS.Signals): string | undefined => {
     if (saidOutOfMemory && aborts.has(signal)) return `it ${outOfMemory(limits.heap)}`
+    if (signal === "SIGKILL" && kills.take()) return "it was probably killed by the system for want of memory"
     return signal === "SIGXCPU" && limits.cpuTimeMillis !== undefined
       ? `it used up its time on the processor (limit ${limits.cpuTimeMillis / 1_000} s)`
       : undefined
