@@ -76,7 +76,7 @@ export type LimitName = typeof LimitName.Type
  * | `nice` | as `os.setPriority` | whole, -20 to 19 | – |
  * | `openFiles` | number | whole, 32 to 1,048,576 | gets `EMFILE` |
  * | `cpuTime` | a duration | whole seconds, from 1 | is ended by SIGXCPU: a crash |
- * | `addressSpace` | MiB | whole, 1,024 to 1,073,741,824 | gets a `RangeError`, or runs out of memory |
+ * | `addressSpace` | MiB | whole, 2,048 to 1,073,741,824 | gets a `RangeError`, or crashes, and is said to have run out of memory |
  * | `coreSize` | MiB | whole, 0 to 1,073,741,824 | leaves a core file that is cut |
  * | `processes` | number, counted for its user | whole, 1 to 4,194,304 | gets `EAGAIN` when it starts one |
  * | `fileSize` | MiB | whole, 0 to 1,073,741,824 | gets `EFBIG` |
@@ -172,8 +172,8 @@ const rules: { readonly [K in keyof Limits]-?: Rule } = {
   // Node itself has some twenty open.
   openFiles: { limit: "openFiles", from: 32, to: 2 ** 20, unit: "" },
   cpuTimeMillis: { limit: "cpuTime", from: 1_000, to: 2 ** 31 * 1_000, unit: " ms" },
-  // V8 alone reserves most of it.
-  addressSpace: { limit: "addressSpace", from: 1_024, to: maxMiB, unit: " MiB" },
+  // A worker that does nothing has reserved 1,400 of them.
+  addressSpace: { limit: "addressSpace", from: 2_048, to: maxMiB, unit: " MiB" },
   coreSize: { limit: "coreSize", from: 0, to: maxMiB, unit: " MiB" },
   processes: { limit: "processes", from: 1, to: 2 ** 22, unit: "" },
   fileSize: { limit: "fileSize", from: 0, to: maxMiB, unit: " MiB" }

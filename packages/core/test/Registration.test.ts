@@ -16,7 +16,7 @@ const least: Limits.Limits = {
   nice: -20,
   openFiles: 32,
   cpuTimeMillis: 1_000,
-  addressSpace: 1_024,
+  addressSpace: 2_048,
   coreSize: 0,
   processes: 1,
   fileSize: 0
@@ -116,7 +116,7 @@ describe("sanity checks", () => {
       "InvalidLimit",
       "cpuTime 1500 ms, it must be whole seconds"
     ],
-    ["an address space without room for V8", limited({ addressSpace: 1_023 }), "InvalidLimit", "addressSpace 1023 MiB"],
+    ["an address space without room for V8", limited({ addressSpace: 2_047 }), "InvalidLimit", "addressSpace 2047 MiB"],
     ["a core file of -1", limited({ coreSize: -1 }), "InvalidLimit", "coreSize -1 MiB"],
     ["no processes at all", limited({ processes: 0 }), "InvalidLimit", "processes 0, it must be between 1"],
     ["files of -1", limited({ fileSize: -1 }), "InvalidLimit", "fileSize -1 MiB"],

@@ -5,7 +5,6 @@ import type { Limits } from "@effect-postmaster/core/Limits"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import { Spawner } from "@effect-postmaster/core/Spawner"
-import * as SpawnerFiber from "@effect-postmaster/core/SpawnerFiber"
 import { SpawnError } from "@effect-postmaster/core/SpawnError"
 import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import { assert, describe, it } from "@effect/vitest"
@@ -236,6 +235,21 @@ describe("a process", () => {
   )
 
   test(
+    "that outgrows its address space has crashed, and says of what",
+    Effect.gen(function*() {
+      const limits = { heap: 4_000, addressSpace: 2_048 }
+      const { status } = yield* lived(launch("hoards", { limits }), { layer: NodeSpawner.layer })
+      assert(status._tag === "Signaled")
+      assert.strictEqual(
+        status.detail,
+        "it ran out of memory (heap limit 4000 MiB, address space limit 2048 MiB)",
+        ExitStatus.format(status)
+      )
+      assert.strictEqual(ExitStatus.verdict(status), "Crashed")
+    })
+  )
+
+  test(
     "that has used up its time has crashed, and says so",
     Effect.gen(function*() {
       const { status } = yield* lived(launch("spins", { limits: { cpuTimeMillis: 1_000 } }), {
@@ -443,21 +457,4 @@ describe("a thread", () => {
       })
     )
   }
-})
-
-describe("a fiber", () => {
-  test(
-    "lives without limits, and the first is told of",
-    Effect.gen(function*() {
-      const limits: Limits = { heap: 64, nice: 1 }
-      const nice = Os.getPriority()
-      const life = yield* born(launch("idles", { limits }), { layer: SpawnerFiber.layer })
-      yield* saw(life, "idle")
-      assert.deepStrictEqual(
-        life.log.filter((entry) => entry.level === "Warn").map((entry) => entry.text),
-        ["background worker \"fixture\": its limits (heap, nice) do not hold, because it is a fiber"]
-      )
-      assert.strictEqual(Os.getPriority(), nice)
-    })
-  )
 })

@@ -97,7 +97,7 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
     // What the thread itself could not catch: it has run out of memory, or its program does not even load.
     worker.on("error", (cause) => {
       lost ??= "code" in cause && cause.code === "ERR_WORKER_OUT_OF_MEMORY"
-        ? outOfMemory(order.resourceLimits.maxOldGenerationSizeMb)
+        ? outOfMemory({ heap: order.resourceLimits.maxOldGenerationSizeMb })
         : words(cause)
     })
     const finish = (gone: Gone): void => {

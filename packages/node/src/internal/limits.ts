@@ -137,6 +137,13 @@ export const setLimits = (pid: number, order: LimitOrder, done: (problem?: Limit
   }
 }
 
-/** What is said of a worker that ran out of memory. */
-export const outOfMemory = (heap: number | undefined): string =>
-  `ran out of memory (${heap === undefined ? "JavaScript heap" : `heap limit ${heap} MiB`})`
+/** What is said of a worker that ran out of memory. It may have had two limits, and did not say which of them it met. */
+export const outOfMemory = (
+  { addressSpace, heap }: { readonly addressSpace?: number | undefined; readonly heap?: number | undefined }
+): string => {
+  const limits = [
+    ...(heap === undefined ? [] : [`heap limit ${heap} MiB`]),
+    ...(addressSpace === undefined ? [] : [`address space limit ${addressSpace} MiB`])
+  ]
+  return `ran out of memory (${limits.join(", ") || "JavaScript heap"})`
+}

@@ -73,7 +73,7 @@ const abortedCode = 134
 
 /** The words in which V8 says that there is no memory left, for objects or for itself. */
 const isOutOfMemory = (line: string): boolean =>
-  line.startsWith("FATAL ERROR: ") && /\b(?:heap|process) out of memory\b/.test(line)
+  line.includes("out of memory") && /^(?:FATAL ERROR: |# Fatal ).*\b(?:heap|process) out of memory\b/.test(line)
 
 const politeSignals: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 
@@ -303,14 +303,14 @@ export const makeWorkerProcess = (
     if (!said.has("Listening")) return ExitStatus.lost(`left with exit code ${code} before it listened`)
     if (deframer.isMidFrame()) return ExitStatus.lost(`left with exit code ${code} in the middle of a frame`)
     if (code === abortedCode && code !== lastCode && saidOutOfMemory) {
-      return ExitStatus.exited(code, { kind: "Defect", message: `it ${outOfMemory(limits.heap)}` })
+      return ExitStatus.exited(code, { kind: "Defect", message: `it ${outOfMemory(limits)}` })
     }
     return code === lastCode ? ExitStatus.exited(code, lastWords) : ExitStatus.exited(code)
   }
 
   /** What a signal that nobody has ordered is due to. */
   const whyOf = (signal: NodeJS.Signals): string | undefined => {
-    if (saidOutOfMemory && aborts.has(signal)) return `it ${outOfMemory(limits.heap)}`
+    if (saidOutOfMemory && aborts.has(signal)) return `it ${outOfMemory(limits)}`
     if (signal === "SIGKILL" && kills.take()) return "it was probably killed by the system for want of memory"
     return signal === "SIGXCPU" && limits.cpuTimeMillis !== undefined
       ? `it used up its time on the processor (limit ${limits.cpuTimeMillis / 1_000} s)`
