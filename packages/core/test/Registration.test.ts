@@ -100,6 +100,7 @@ describe("sanity checks", () => {
       "InvalidLimit",
       "stack 7 MiB, it must be between 0.25 and 6 MiB"
     ],
+    ["a stack that is no number", limited({ stack: Number.NaN }), "InvalidLimit", "stack NaN MiB"],
     ["a niceness of 20", limited({ nice: 20 }), "InvalidLimit", "nice 20, it must be between -20 and 19"],
     ["a niceness of -21", limited({ nice: -21 }), "InvalidLimit", "nice -21"],
     ["half a niceness", limited({ nice: 0.5 }), "InvalidLimit", "nice 0.5, it must be a whole number"],

@@ -35,7 +35,7 @@ import type { ForkOrder } from "./internal/startGroup.ts"
 export interface Options {
   /** The Node program. Defaults to the one that runs the application. */
   readonly execPath?: string | undefined
-  /** Flags of Node, such as `--max-old-space-size=256`. They come after those the worker inherits. */
+  /** Flags of Node, such as `--max-old-space-size=256`. They come after those the worker inherits, and before its own `limits`. */
   readonly execArgv?: ReadonlyArray<string> | undefined
   /** Environment variables to add, or with `undefined` to take away. The others are the application's. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined

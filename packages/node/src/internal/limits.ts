@@ -3,7 +3,7 @@
  * priority by a call, the rest by `prlimit` of util-linux.
  *
  * Both are done on a process that is there, and not in front of it, so that a
- * spare can have limits, a cold birth takes no longer, and what went wrong is
+ * spare can have limits, a cold worker boots meanwhile, and what went wrong is
  * known in words before the worker begins.
  *
  * The launcher loads this too, so there is no Effect here.
