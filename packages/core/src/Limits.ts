@@ -76,7 +76,7 @@ export type LimitName = typeof LimitName.Type
  * | `nice` | as `os.setPriority` | whole, -20 to 19 | – |
  * | `openFiles` | number | whole, 32 to 1,048,576 | gets `EMFILE` |
  * | `cpuTime` | a duration | whole seconds, from 1 | is ended by SIGXCPU: a crash |
- * | `addressSpace` | MiB | whole, 2,048 to 1,073,741,824 | gets a `RangeError`, or crashes, and is said to have run out of memory |
+ * | `addressSpace` | MiB | whole, 2,048 to 1,073,741,824 | gets a `RangeError`, or crashes, in words if V8 found some |
  * | `coreSize` | MiB | whole, 0 to 1,073,741,824 | leaves a core file that is cut |
  * | `processes` | number, counted for its user | whole, 1 to 4,194,304 | gets `EAGAIN` when it starts one |
  * | `fileSize` | MiB | whole, 0 to 1,073,741,824 | gets `EFBIG` |
