@@ -36,6 +36,7 @@ const plans: Record<string, Plan> = {
         "Identity",
         "WorkerSignal",
         "Phase",
+        "Limits",
         "RegistrationError",
         "SharedMemoryError",
         "SpawnError",
@@ -46,6 +47,7 @@ const plans: Record<string, Plan> = {
         "StopCause",
         "Missed",
         "Progress",
+        "Restart",
         "internal/cells",
         "internal/oneLine",
         "internal/rpcCodec",
@@ -55,7 +57,6 @@ const plans: Record<string, Plan> = {
         "ExitStatus",
         "LifeRecord",
         "Outcome",
-        "Restart",
         "Registration",
         "WorkerStatus",
         "HandleError",
@@ -112,11 +113,20 @@ const plans: Record<string, Plan> = {
   },
   node: {
     floors: [
-      ["internal/bootstrap", "internal/frames", "internal/fs", "internal/line", "internal/lines", "internal/nodeFlags"],
+      [
+        "internal/bootstrap",
+        "internal/frames",
+        "internal/fs",
+        "internal/line",
+        "internal/lines",
+        "internal/nodeFlags",
+        "internal/oomKills"
+      ],
       [
         "internal/bundledModules",
         "internal/channel",
         "internal/entryLine",
+        "internal/limits",
         "internal/processGroup",
         "internal/readOut",
         "internal/stamp",

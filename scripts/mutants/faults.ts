@@ -69,6 +69,16 @@ const inSparesOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["sparesLoop"]
   }))
 
+const inLimits = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["Registration", "SpawnerFiber"]
+  }))
+
 export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/restarts.ts", [
     ["a delay grows one failure too early", "failures - 1 - thenMillis.length", "failures - thenMillis.length"],
@@ -1352,6 +1362,59 @@ export const faults: ReadonlyArray<Fault> = [
       "a loop that has died shows spares",
       "workers: [], spares: [] }",
       "workers: [] }"
+    ]
+  ]),
+  ...inLimits("Registration.ts", [
+    [
+      "limits are not checked",
+      "if (limit !== undefined) return new InvalidLimit",
+      "if (false) return new InvalidLimit"
+    ]
+  ]),
+  ...inLimits("BackgroundWorker.ts", [
+    [
+      "spares are kept for workers that must be born with their limits",
+      "self.spare && !Limits.isInborn(self.limits)",
+      "self.spare"
+    ],
+    [
+      "a definition's limits are lost",
+      "    ...(self.limits === undefined ? undefined : { limits: self.limits }),\n",
+      ""
+    ]
+  ]),
+  ...inLimits("Limits.ts", [
+    [
+      "a stack is not counted as inborn",
+      "self?.heap !== undefined || self?.stack !== undefined",
+      "self?.heap !== undefined"
+    ],
+    [
+      "a limit that is no number is kept",
+      "if (!(amount >= from && amount <= to))",
+      "if (amount < from || amount > to)"
+    ],
+    [
+      "half a second of time is cut off",
+      "if (key === \"cpuTimeMillis\" && amount % 1_000 !== 0)",
+      "if (false)"
+    ],
+    [
+      "half a file can be open",
+      "if (fraction === undefined && !Number.isInteger(amount))",
+      "if (false)"
+    ]
+  ]),
+  ...inLimits("SpawnerFiber.ts", [
+    [
+      "nobody is told that a fiber is not limited",
+      "if (limits !== undefined && !warned)",
+      "if (false)"
+    ],
+    [
+      "every fiber's limits are told of",
+      "        warned = true\n",
+      ""
     ]
   ])
 ]

@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
 import { oneLine } from "./internal/oneLine.ts"
+import * as Limits from "./Limits.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { StartTime } from "./Phase.ts"
 import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
@@ -68,6 +69,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly heartbeatMillis: number | undefined
   readonly progressTimeoutMillis: number | undefined
   readonly after: ReadonlyArray<string>
+  readonly limits: Limits.Limits | undefined
   readonly spare: boolean
   readonly ownership: Ownership
 }
@@ -114,6 +116,8 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly restart?: Restart.Input | undefined
   /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
   readonly stopTimeout?: Duration.Input | undefined
+  /** What the worker is held to: memory, priority, files. Defaults to nothing of its own. */
+  readonly limits?: Limits.Input | undefined
   /**
    * Within how long after its birth each life must be ready; otherwise it is
    * killed, and has failed. Defaults to none: it may take as long as it likes.
@@ -205,6 +209,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   heartbeatMillis: toMillis(options.heartbeat),
   progressTimeoutMillis: toMillis(options.progressTimeout),
   after: (options.after ?? []).map((other) => typeof other === "string" ? other : other.name),
+  limits: Limits.fromInput(options.limits ?? {}),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
 })
@@ -302,7 +307,9 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     ...(self.heartbeatMillis === undefined ? undefined : { heartbeatMillis: self.heartbeatMillis }),
     ...(self.progressTimeoutMillis === undefined ? undefined : { progressTimeoutMillis: self.progressTimeoutMillis }),
     ...(self.after.length === 0 ? undefined : { after: self.after }),
-    ...(self.spare ? undefined : { spare: false }),
+    ...(self.limits === undefined ? undefined : { limits: self.limits }),
+    // No spare has been born with its limits, so none is made for it.
+    ...(self.spare && !Limits.isInborn(self.limits) ? undefined : { spare: false }),
     ...(self.ownership === "postmaster" ? undefined : { ownership: self.ownership })
   }
   yield* Effect.mapError(

@@ -6,10 +6,12 @@
  */
 import * as Schema from "effect/Schema"
 import { nameProblem, Pid, SlotRef } from "./Identity.ts"
+import * as Limits from "./Limits.ts"
 import { StartTime } from "./Phase.ts"
 import {
   DatabaseNotReady,
   InvalidInterval,
+  InvalidLimit,
   InvalidName,
   ParallelRestart,
   type RegistrationErrorReason,
@@ -112,6 +114,8 @@ export const Registration = Schema.Struct({
   progressTimeoutMillis: Schema.optionalKey(Schema.Number),
   /** The names of those that must be ready before it starts. */
   after: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** What it is held to; absent: nothing of its own. */
+  limits: Schema.optionalKey(Limits.Limits),
   /** Whether the worker may be made from a spare; absent: yes. */
   spare: Schema.optionalKey(Schema.Boolean),
   /** Who it belongs to; absent: the postmaster. */
@@ -262,7 +266,8 @@ const checkWatches = (self: Registration): RegistrationErrorReason | undefined =
  * **Details**
  *
  * The order is fixed: name and type, database without shared memory, database
- * at postmaster start, restart policy, stop timeout, ready timeout, heartbeat, progress timeout, parallel with restart.
+ * at postmaster start, restart policy, stop timeout, ready timeout, heartbeat,
+ * progress timeout, limits, parallel with restart.
  *
  * @category validation
  * @since 0.1.0
@@ -276,6 +281,8 @@ export const sanityCheck = (self: Registration): RegistrationErrorReason | undef
   }
   const invalidInterval = checkRestart(self) ?? checkStopTimeout(self) ?? checkWatches(self)
   if (invalidInterval !== undefined) return invalidInterval
+  const limit = self.limits === undefined ? undefined : Limits.check(self.limits)
+  if (limit !== undefined) return new InvalidLimit({ worker: self.name, ...limit })
   if (self.class === "parallel" && !isJob(self.restart)) return new ParallelRestart({ worker: self.name })
   return undefined
 }

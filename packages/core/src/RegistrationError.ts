@@ -9,6 +9,7 @@
  */
 import * as Schema from "effect/Schema"
 import { formatRef, SlotRef } from "./Identity.ts"
+import { LimitName } from "./Limits.ts"
 import { Phase } from "./Phase.ts"
 
 /**
@@ -171,6 +172,25 @@ export class InvalidInterval extends Schema.TaggedError<InvalidInterval>(
 }
 
 /**
+ * A limit cannot be kept: no such number, or one that no worker could live with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidLimit extends Schema.TaggedError<InvalidLimit>(
+  "@effect-postmaster/core/RegistrationError/InvalidLimit"
+)("InvalidLimit", {
+  worker: Schema.String,
+  limit: LimitName,
+  value: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": invalid limit ${this.limit} ${this.value}, ${this.detail}`
+  }
+}
+
+/**
  * A worker of class `"parallel"` asked to be restarted.
  *
  * @category errors
@@ -282,6 +302,7 @@ export const RegistrationErrorReason = Schema.Union([
   SharedMemoryRequired,
   DatabaseNotReady,
   InvalidInterval,
+  InvalidLimit,
   ParallelRestart,
   InvalidArguments,
   ClassLimitReached,
@@ -303,7 +324,8 @@ export type RegistrationErrorReason = typeof RegistrationErrorReason.Type
  *
  * The checks run in PostgreSQL's order and the first that fails is the one
  * reported: `NotAccepting`, `NotReplaceable`, `InvalidDefinition`, `InvalidName`,
- * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`, `StartOrderCycle`,
+ * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `InvalidLimit`, `ParallelRestart`,
+ * `InvalidArguments`, `StartOrderCycle`,
  * `ClassLimitReached`, `SlotsExhausted` (`SanityCheckBackgroundWorker`, then
  * `RegisterDynamicBackgroundWorker`).
  *

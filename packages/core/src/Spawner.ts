@@ -126,6 +126,9 @@ export interface Spare {
  *   spare's; otherwise it bears a child as if there were none. Nobody can tell
  *   the two apart but by the time it takes.
  * - A spawner that bears in no time has no `spare`.
+ * - The registration's `limits` hold before the worker begins, whatever it is made
+ *   from. A limit that cannot be set is a `SpawnError` that names it. A spawner
+ *   that contains nothing may leave them out, and says so.
  * - Closing the scope ends the child and everything it has started, and returns
  *   when they are gone. After `exit` it only sweeps up what is left.
  * - What a child sends is decoded before it is believed; a child that sends

@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { Pid } from "./Identity.ts"
+import { namesOf } from "./Limits.ts"
 import { type Child, type ChildReport, type Launch, type SignOfLife, Spawner } from "./Spawner.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerRuntime from "./WorkerRuntime.ts"
@@ -41,13 +42,29 @@ import type { WorkerSignal } from "./WorkerSignal.ts"
  * that blocks the event loop blocks the postmaster with it. `process.exit` in a
  * worker ends the application.
  *
+ * A fiber cannot be limited either. A worker that has `limits` lives without
+ * them, so that a program runs on fibers as it is, and the first one is told of
+ * in a warning.
+ *
  * @category layers
  * @since 0.1.0
  */
 export const layer: Layer.Layer<Spawner> = Layer.sync(Spawner, () => {
   let lastPid = 0
+  let warned = false
   const importModule = rememberImports()
-  return Spawner.of({ spawn: (launch, report) => spawn(launch, report, ++lastPid as Pid, importModule) })
+  return Spawner.of({
+    spawn: Effect.fnUntraced(function*(launch, report) {
+      const { limits, name } = launch.registration
+      if (limits !== undefined && !warned) {
+        warned = true
+        const limited = `background worker "${name}": its limits (${namesOf(limits).join(", ")})`
+        // A logger that throws costs its line and nothing else.
+        yield* Effect.ignoreCause(Effect.logWarning(`${limited} do not hold, because it is a fiber`))
+      }
+      return yield* spawn(launch, report, ++lastPid as Pid, importModule)
+    })
+  })
 })
 
 type ImportModule = (href: string) => Promise<unknown>

@@ -4,6 +4,7 @@
  */
 import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
 import { slotRef } from "@effect-postmaster/core/Identity"
+import type { Limits } from "@effect-postmaster/core/Limits"
 import type { Flag } from "@effect-postmaster/core/Registration"
 import { type Child, type ChildReport, type Launch, type SignOfLife, Spawner } from "@effect-postmaster/core/Spawner"
 import * as SpawnerFiber from "@effect-postmaster/core/SpawnerFiber"
@@ -25,6 +26,7 @@ export interface LaunchOptions {
   readonly args?: Schema.Json
   readonly flags?: ReadonlyArray<Flag>
   readonly name?: string
+  readonly limits?: Limits
 }
 
 /** The launch of an export of `fixtures/workers.ts`, in slot 3, generation 7. */
@@ -37,7 +39,8 @@ export const launch = (exportName: string, options: LaunchOptions = {}): Launch 
     args: options.args ?? null,
     flags: options.flags ?? [],
     startTime: "RecoveryFinished",
-    restart: { _tag: "Never", onSuccess: "Unregister" }
+    restart: { _tag: "Never", onSuccess: "Unregister" },
+    ...(options.limits === undefined ? undefined : { limits: options.limits })
   }
 })
 
