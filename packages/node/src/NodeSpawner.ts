@@ -17,7 +17,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ResourceLimits } from "node:worker_threads"
-import { bootstrap, threadBootstrap } from "./internal/bootstrap.ts"
+import { bootstrap, missing, threadBootstrap } from "./internal/bootstrap.ts"
 import { forkHere } from "./internal/fork.ts"
 import { forkThread, type ThreadOrder } from "./internal/forkThread.ts"
 import * as Launcher from "./internal/launcher.ts"
@@ -78,6 +78,10 @@ const orderOf = (options: Options): ForkOrder => {
  * Needs a POSIX system. A process that leaves the worker's group (`setsid`) is
  * on its own: it is not ended with the worker, and its output is cut.
  *
+ * An application that is bundled needs this package beside it all the same, in
+ * `node_modules`: workers and launcher are programs of their own. Without it
+ * every launch is refused with `NotSupported`.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -85,7 +89,7 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
   Layer.effect(
     Spawner,
     Effect.gen(function*() {
-      const fork = options.launcher === false ? forkHere : yield* Launcher.make
+      const fork = options.launcher === false || missing !== undefined ? forkHere : yield* Launcher.make
       return yield* make((adopt) =>
         Effect.suspend(() => {
           const order = orderOf(options)
@@ -94,8 +98,7 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
             fork(order, adopt),
             (detail) => Fs.existsSync(order.cwd) ? detail : `its working directory ${order.cwd} does not exist`
           )
-        })
-      )
+        }), () => missing)
     })
   )
 
@@ -169,7 +172,7 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
     Spawner,
     make(
       (adopt) => Effect.suspend(() => forkThread(threadOrderOf(options), adopt)),
-      () => asked === undefined ? undefined : `a thread has no "${asked}" of its own`
+      () => asked === undefined ? missing : `a thread has no "${asked}" of its own`
     )
   )
 }
