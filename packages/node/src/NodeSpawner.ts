@@ -204,7 +204,8 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
  * - Its child processes are the application's own: they are not ended with it.
  * - `Worker.terminate` ends JavaScript only: a thread that blocks in a native call
  *   (`execSync`, say) is reported as `Lost` five seconds after its SIGKILL, and
- *   lives on until the call returns.
+ *   lives on until the call returns. The application cannot leave before it
+ *   either, since Node waits for its threads.
  * - `process.chdir`, `process.title` and `process.umask` are not its to change.
  *
  * @see {@link layerThreadWith} for other flags, environment or bounds on memory

@@ -20,7 +20,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { execFileSync, spawn } from "node:child_process"
+import { execFile, execFileSync, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
@@ -208,7 +208,7 @@ const homes = [
   }
 ] as const
 
-describe.concurrent.each(homes)("a worker that is a $name", ({ blocked, layer, narrow, outOfMemory }) => {
+describe.concurrent.each(homes)("a worker that is a $name", ({ blocked, layer, name, narrow, outOfMemory }) => {
   test("Unitech/pm2#1472: the end of its child is not its own", layer, (events) =>
     Effect.gen(function*() {
       const { register } = yield* Postmaster
@@ -303,6 +303,15 @@ describe.concurrent.each(homes)("a worker that is a $name", ({ blocked, layer, n
       }),
     patience
   )
+
+  it.live("piscinajs/piscina#153: that needs a loader has its application's", () =>
+    Effect.gen(function*() {
+      const [loader, program] = ["dialect.mjs", "speaking.ts"].map((file) => fileURLToPath(fixture(file)))
+      const said = yield* Effect.callback<string>((resume) => {
+        execFile(process.execPath, ["--import", loader!, program!, name], (_, stdout) => resume(Effect.succeed(stdout)))
+      })
+      assert.include(said, "exited with exit code 0")
+    }), patience)
 })
 
 describe.concurrent.each(spawners)("a worker that is a $name", ({ layer }) => {
