@@ -18,7 +18,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ResourceLimits } from "node:worker_threads"
-import { bootstrap, threadBootstrap } from "./internal/bootstrap.ts"
+import { bootstrap, missing, threadBootstrap } from "./internal/bootstrap.ts"
 import { forkHere } from "./internal/fork.ts"
 import { forkThread, type ThreadOrder } from "./internal/forkThread.ts"
 import * as Launcher from "./internal/launcher.ts"
@@ -89,6 +89,10 @@ const orderOf = (options: Options, { heap, stack }: Limits): ForkOrder => {
  * Needs a POSIX system. A process that leaves the worker's group (`setsid`) is
  * on its own: it is not ended with the worker, and its output is cut.
  *
+ * An application that is bundled needs this package beside it all the same, in
+ * `node_modules`: workers and launcher are programs of their own. Without it
+ * every launch is refused with `NotSupported`.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -96,7 +100,7 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
   Layer.effect(
     Spawner,
     Effect.gen(function*() {
-      const fork = options.launcher === false ? forkHere : yield* Launcher.make
+      const fork = options.launcher === false || missing !== undefined ? forkHere : yield* Launcher.make
       return yield* make((adopt, limits) =>
         Effect.suspend(() => {
           const order = orderOf(options, limits)
@@ -105,8 +109,7 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
             fork(order, adopt),
             (detail) => Fs.existsSync(order.cwd) ? detail : `its working directory ${order.cwd} does not exist`
           )
-        })
-      )
+        }), () => missing)
     })
   )
 
@@ -195,8 +198,8 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
     make(
       (adopt, limits) => Effect.suspend(() => forkThread(threadOrderOf(options, limits), adopt)),
       ({ registration: { limits } }) => {
-        const missing = asked ?? (limits === undefined ? undefined : sharedLimit(limits))
-        return missing === undefined ? undefined : `a thread has no "${missing}" of its own`
+        const shared = asked ?? (limits === undefined ? undefined : sharedLimit(limits))
+        return shared === undefined ? missing : `a thread has no "${shared}" of its own`
       }
     )
   )
@@ -232,7 +235,8 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
  * - Its child processes are the application's own: they are not ended with it.
  * - `Worker.terminate` ends JavaScript only: a thread that blocks in a native call
  *   (`execSync`, say) is reported as `Lost` five seconds after its SIGKILL, and
- *   lives on until the call returns.
+ *   lives on until the call returns. The application cannot leave before it
+ *   either, since Node waits for its threads.
  * - `process.chdir`, `process.title` and `process.umask` are not its to change.
  *
  * @see {@link layerThreadWith} for other flags, environment or bounds on memory

@@ -18,17 +18,13 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as ChildProcess from "node:child_process"
 import { Socket } from "node:net"
-import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
+import { launcherFile } from "./bootstrap.ts"
 import { type Fork, type Forked, forkHere, type Gone, limitHere } from "./fork.ts"
 import { type FromLauncher, pipesPerBirth, type Ticket, type ToLauncher } from "./launcherProtocol.ts"
 import type { LimitProblem } from "./limits.ts"
 import * as ProcessGroup from "./processGroup.ts"
 import { openSocketLine } from "./socketLine.ts"
 import type { ForkOrder } from "./startGroup.ts"
-
-/** The program lies beside the modules that applications import, and has their extension. */
-const program = fileURLToPath(new URL(`../NodeLauncherMain${Path.extname(import.meta.filename)}`, import.meta.url))
 
 /** One that lives shorter than this is not replaced at once. */
 const healthyMillis = 1_000
@@ -178,7 +174,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
     }
     try {
       // Wards are named on the command line: we may be gone before it listens to us.
-      child = ChildProcess.spawn(process.execPath, [program, ...Array.from(wards, String)], {
+      child = ChildProcess.spawn(process.execPath, [launcherFile, ...Array.from(wards, String)], {
         stdio: ["ignore", "ignore", "inherit", "ipc"],
         detached: true,
         env: environment()
