@@ -110,8 +110,10 @@ const plans: Record<string, Plan> = {
         "internal/bundledModules",
         "internal/channel",
         "internal/entryLine",
+        "internal/logBuffer",
         "internal/processGroup",
         "internal/readOut",
+        "internal/rollingFile",
         "internal/stamp",
         "internal/startGroup",
         "internal/threadLine",
@@ -127,7 +129,7 @@ const plans: Record<string, Plan> = {
       ],
       ["internal/launcher", "internal/spare"],
       ["internal/spawning"],
-      ["NodeLauncherMain", "NodeSignals", "NodeSpawner", "NodeThreadMain", "NodeWorkerMain"]
+      ["NodeLauncherMain", "NodeLogFile", "NodeSignals", "NodeSpawner", "NodeThreadMain", "NodeWorkerMain"]
     ],
     packages: [deep.effect, deep.platformNode, deep.core, deep.node],
     spawners: ["NodeSpawner"],
