@@ -133,7 +133,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
 
   let bytes: Uint8Array = new Uint8Array()
   let at = 0
-  let inFlight = false
   let unwritten = 0
   const lost = (): number => buffer.lost() + unwritten
 
@@ -191,10 +190,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
         stale = false
         yield* file.close
       }
-      const isWriting = at < bytes.length
-      inFlight = isWriting
-      const exit = yield* Effect.exit(isWriting ? file.write(bytes, at) : Effect.as(file.ready, at))
-      inFlight = false
+      const exit = yield* Effect.exit(at < bytes.length ? file.write(bytes, at) : Effect.as(file.ready, at))
       if (Exit.isSuccess(exit)) {
         at = exit.value
         if (failing !== undefined) yield* succeeded()
@@ -227,7 +223,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   // Whoever leaves by process.exit, or by an exception that nobody has caught, has often just said why.
   const writeLast = (): void => {
     try {
-      if (!inFlight) file.writeSync(bytes.subarray(at))
+      if (!file.isWriting()) file.writeSync(bytes.subarray(at))
       for (let rest = buffer.take(); rest !== undefined; rest = buffer.take()) file.writeSync(rest)
     } catch {
       // There is nobody left to be told.

@@ -33,7 +33,9 @@ export interface RollingFile {
   readonly ready: Effect.Effect<void, NodeJS.ErrnoException>
   /** Writes some of the lines in `bytes`, at `from`, and returns where to go on. */
   readonly write: (bytes: Uint8Array, from: number) => Effect.Effect<number, NodeJS.ErrnoException>
-  /** Writes at once, to the file as it is, if there is one; for the end of the process. */
+  /** Whether the system is writing at this moment. */
+  readonly isWriting: () => boolean
+  /** Writes at once, to the file as it is; for the end of the process. */
   readonly writeSync: (bytes: Uint8Array) => void
   readonly close: Effect.Effect<void>
 }
@@ -71,6 +73,7 @@ export const makeRollingFile = ({ maxAgeMillis, maxBytes, maxFiles, mode, path }
   const ageAt = (millis: number): number => Math.floor(millis / maxAgeMillis)
 
   let fd: number | undefined
+  let writing = false
   /** Of the file that is open, or was. */
   let file: Pick<Stats, "dev" | "ino"> | undefined
   let size = 0
@@ -88,7 +91,13 @@ export const makeRollingFile = ({ maxAgeMillis, maxBytes, maxFiles, mode, path }
   })
 
   const put = Effect.fnUntraced(function*(bytes: Uint8Array, from: number, to: number) {
-    const written = yield* call<number>((done) => Fs.write(fd!, bytes, from, to - from, null, done))
+    const written = yield* call<number>((done) => {
+      writing = true
+      Fs.write(fd!, bytes, from, to - from, null, (error, written) => {
+        writing = false
+        done(error, written)
+      })
+    })
     size += written
     return from + written
   })
@@ -187,8 +196,10 @@ export const makeRollingFile = ({ maxAgeMillis, maxBytes, maxFiles, mode, path }
   return {
     ready: orClose(ready),
     write: (bytes, from) => orClose(write(bytes, from)),
+    isWriting: () => writing,
     writeSync: (bytes) => {
-      for (let from = 0; fd !== undefined && from < bytes.length;) from += Fs.writeSync(fd, bytes, from)
+      fd ??= Fs.openSync(path, flags, mode)
+      for (let from = 0; from < bytes.length;) from += Fs.writeSync(fd, bytes, from)
     },
     close
   }
