@@ -107,7 +107,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
 
   const buffer = makeLogBuffer(settings.maxWaiting, (lost) =>
     format.log({
-      message: `lost ${lines(lost)} of the log: there was no room for more to wait`,
+      message: `lost ${lines(lost)} of the log`,
       logLevel: "Warn",
       cause: Cause.empty,
       fiber: self,
@@ -224,7 +224,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const writeLast = (): void => {
     try {
       if (!file.isWriting()) file.writeSync(bytes.subarray(at))
-      for (let rest = buffer.take(); rest !== undefined; rest = buffer.take()) file.writeSync(rest)
+      file.writeSync(buffer.last())
     } catch {
       // There is nobody left to be told.
     }
@@ -281,8 +281,8 @@ export class NodeLogFile extends Context.Service<NodeLogFile, {
    * `worker`, `slot`, `generation` and `pid`.
    *
    * Nothing waits for the disk. What it is too slow for, or has no space for, is
-   * lost beyond `maxWaiting`, and counted: in a line of the file, where the lost
-   * ones would be; in `lost`; in the metric `postmaster_log_lines_lost_total`.
+   * lost beyond `maxWaiting`, and counted: by a line of the file, in the place of
+   * the lost ones; in `lost`; in the metric `postmaster_log_lines_lost_total`.
    *
    * When the file cannot be written, or not be rotated, that is told to the other
    * loggers (without any, to the standard error output), at most once a minute,

@@ -17,6 +17,8 @@ export interface LogBuffer {
    * call. `undefined`: nothing waits.
    */
   readonly take: () => Uint8Array | undefined
+  /** What waits, without taking it, so that what was taken stays as it is; for the end of the process. */
+  readonly last: () => Uint8Array
   readonly isEmpty: () => boolean
   /** From now on every line is lost. */
   readonly close: () => void
@@ -34,18 +36,18 @@ export const makeLogBuffer = (maxBytes: number, notice: (lost: number) => string
   let untold = 0
   let closed = false
 
-  const add = (format: () => string): boolean => {
+  const add = (format: () => string): "Added" | "Full" | "Unfit" => {
     try {
       const line = format()
-      const bytes = Buffer.byteLength(line)
-      if (filled + bytes + 1 > filling.length) return false
-      filling.write(line, filled)
-      filled += bytes
+      const bytes = Buffer.byteLength(line) + 1
+      if (bytes > filling.length) return "Unfit"
+      if (filled + bytes > filling.length) return "Full"
+      filled += filling.write(line, filled)
       filling[filled++] = newline
-      return true
+      return "Added"
     } catch {
       // A formatter that throws costs its line and nothing else.
-      return false
+      return "Unfit"
     }
   }
 
@@ -64,11 +66,13 @@ export const makeLogBuffer = (maxBytes: number, notice: (lost: number) => string
 
   return {
     append: (format) => {
-      // After a lost line the next ones are lost too, even short ones, so that the notice stands where they would.
-      if (!closed && untold === 0 && add(format)) return
+      // After one that found no room the next ones are lost too, even short ones, so that the notice is in their place.
+      const outcome = closed || untold > 0 ? "Full" : add(format)
+      if (outcome === "Added") return
       lost++
-      untold++
+      if (outcome === "Full" || add(() => notice(1)) !== "Added") untold++
     },
+    last: () => filling.subarray(0, filled),
     take,
     isEmpty: () => filled === 0 && untold === 0,
     close: () => {
