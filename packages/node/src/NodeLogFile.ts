@@ -15,7 +15,6 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Path from "node:path"
 import { newline } from "./internal/lines.ts"
@@ -44,7 +43,7 @@ export interface Options {
   readonly maxFiles?: number | undefined
   /**
    * How many bytes of lines may wait for the disk, half of them while they are
-   * written. Defaults to 4 MiB; at least 64 KiB. A line of more than half of it
+   * written. Defaults to 8 MiB; at least 64 KiB. A line of more than half of it
    * is lost.
    */
   readonly maxWaiting?: number | undefined
@@ -70,6 +69,8 @@ const lostLines = Metric.counter("postmaster_log_lines_lost_total", {
 
 const lines = (count: number): string => count === 1 ? "one line" : `${count} lines`
 
+const linesIn = (bytes: Uint8Array): number => bytes.reduce((count, byte) => byte === newline ? count + 1 : count, 0)
+
 /** One out of bounds is the programmer's mistake, and a defect that names it. */
 const withDefaults = (options: Options) => {
   const settings = {
@@ -77,7 +78,7 @@ const withDefaults = (options: Options) => {
     maxBytes: options.maxBytes ?? 10 * 1024 * 1024,
     maxAgeMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxAge ?? "1 day")),
     maxFiles: options.maxFiles ?? 10,
-    maxWaiting: options.maxWaiting ?? 4 * 1024 * 1024,
+    maxWaiting: options.maxWaiting ?? 8 * 1024 * 1024,
     format: options.format ?? Logger.formatJson,
     mode: options.mode ?? 0o600
   }
@@ -135,12 +136,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
   let at = 0
   let unwritten = 0
   const lost = (): number => buffer.lost() + unwritten
-
-  const giveUp = (): void => {
-    for (let rest: Uint8Array | undefined = bytes.subarray(at); rest !== undefined; rest = buffer.take()) {
-      for (const byte of rest) if (byte === newline) unwritten++
-    }
-  }
 
   let metered = 0
   const meter = Effect.suspend(() => {
@@ -210,10 +205,9 @@ const make = Effect.fnUntraced(function*(options: Options) {
     buffer.close()
     closing = true
     wake?.()
-    const ended = yield* Effect.interruptible(Effect.timeoutOption(Fiber.await(writer), closeTimeout))
-    // Not waited for: a disk that does not answer cannot be interrupted.
-    if (Option.isNone(ended)) writer.interruptUnsafe()
-    giveUp()
+    // A disk that does not answer cannot be interrupted. If it does later, the writer ends by itself.
+    yield* Effect.interruptible(Effect.timeoutOption(Fiber.await(writer), closeTimeout))
+    unwritten = linesIn(bytes.subarray(at)) + linesIn(buffer.last())
     yield* meter
     if (unwritten > 0) {
       yield* tell(Effect.logError(`log file "${path}" was closed without the last ${lines(unwritten)}`))

@@ -463,6 +463,7 @@ describe("a log file on a bad disk", () => {
     Effect.gen(function*() {
       const path = yield* folder
       const lines: Array<string> = []
+      const lostBefore = yield* meteredLost
       const { error } = console
       console.error = (...words: ReadonlyArray<unknown>) => void lines.push(words.join(" "))
       yield* Effect.logInfo("gone").pipe(
@@ -472,6 +473,7 @@ describe("a log file on a bad disk", () => {
       assert.lengthOf(lines, 2)
       assert.include(lines[0], "EISDIR")
       assert.include(lines[1], "was closed without the last one line")
+      assert.strictEqual((yield* meteredLost) - lostBefore, 1)
     }))
 
   it.effect("that never answers does not hold up the end of the application", () =>
@@ -492,7 +494,43 @@ describe("a log file on a bad disk", () => {
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(told, [`Error log file "${path}" was closed without the last 20 lines`])
       release!()
+      yield* until("what was written after all", () => messages(path).length > 0)
     }), patience)
+
+  it.effect("whose file is moved away within a line has the whole line in the next one", () =>
+    Effect.gen(function*() {
+      const path = yield* freshPath
+      const told: Array<string> = []
+      let room = 150
+      yield* withDisk(path, (real, length, answer) => {
+        const some = Math.min(room, length)
+        room -= some
+        if (some > 0) real(some)
+        else answer(noSpace, 0)
+      })
+      yield* Effect.gen(function*() {
+        yield* logNumbers(10)
+        yield* until("the failure", () => told.length === 1)
+        Fs.renameSync(path, `${path}-moved`)
+        room = Infinity
+        yield* passUntil(() => told.length === 2)
+      }).pipe(withFile({ path }, told))
+      assert.strictEqual(read(`${path}-moved`).length, 150)
+      assert.deepStrictEqual(messages(`${path}-moved`), [0])
+      assert.deepStrictEqual(messages(path), numbers(9, 1))
+    }), patience)
+
+  it.live("has lost what is logged after the layer was released", () =>
+    Effect.gen(function*() {
+      const path = yield* freshPath
+      const { loggers, lost } = yield* Effect.gen(function*() {
+        const fiber = yield* Effect.fiber
+        return { loggers: fiber.getRef(Logger.CurrentLoggers), lost: (yield* NodeLogFile).lost }
+      }).pipe(withFile({ path }))
+      assert.strictEqual(yield* lost, 0)
+      yield* Effect.provideService(Effect.logInfo("late"), Logger.CurrentLoggers, loggers)
+      assert.strictEqual(yield* lost, 1)
+    }))
 
   it.live("costs its own line if a formatter throws", () =>
     Effect.gen(function*() {

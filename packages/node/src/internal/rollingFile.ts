@@ -166,7 +166,7 @@ export const makeRollingFile = ({ maxAgeMillis, maxBytes, maxFiles, mode, path }
     if (fd === undefined) yield* open
     const present = ageAt(yield* Clock.currentTimeMillis)
     if (size === 0) age = present
-    else if (present > age || size >= maxBytes) {
+    else if (present > age) {
       yield* rotate
       yield* open
     }
