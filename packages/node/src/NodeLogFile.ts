@@ -195,7 +195,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
       } else {
         yield* failed(exit.cause)
         if (closing) break
-        yield* Effect.raceFirst(Effect.sleep(retryDelay), sleep(false))
+        yield* Effect.timeoutOption(sleep(false), retryDelay)
       }
     }
     yield* file.close

@@ -459,6 +459,16 @@ describe("a log file on a bad disk", () => {
       assert.deepStrictEqual(messages(path), numbers(10))
     }), patience)
 
+  it.live("is none if it is a device", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      yield* Effect.logInfo("gone").pipe(withFile({ path: "/dev/null" }, told))
+      assert.deepStrictEqual(told, [
+        "Error log file \"/dev/null\" cannot be written: it is not a file, open '/dev/null'",
+        "Error log file \"/dev/null\" was closed without the last one line"
+      ])
+    }))
+
   it.live("is told to the standard error output if there is nobody else, and what is lost at the end too", () =>
     Effect.gen(function*() {
       const path = yield* folder

@@ -60,6 +60,8 @@ const call = <A = void>(
 
 const isGone = (error: NodeJS.ErrnoException): boolean => error.code === "ENOENT"
 
+const noFile = (path: string): NodeJS.ErrnoException => new Error(`it is not a file, open '${path}'`)
+
 /** Whoever was quicker has done the same. */
 const orGone = <A>(effect: Effect.Effect<A, NodeJS.ErrnoException>) =>
   Effect.catchIf(effect, isGone, () => Effect.undefined)
@@ -111,10 +113,12 @@ export const makeRollingFile = ({ maxAgeMillis, maxBytes, maxFiles, mode, path }
       () => Effect.andThen(call<unknown>((done) => Fs.mkdir(dir, { recursive: true }, done)), openPath)
     )
     const own = fd
-    const found = yield* call<Stats>((done) => Fs.fstat(own, done))
-    if (!found.isFile()) {
-      return yield* Effect.fail<NodeJS.ErrnoException>(new Error(`it is not a file, open '${path}'`))
-    }
+    const found = yield* call<Stats>((done) =>
+      Fs.fstat(
+        own,
+        (error, found) => done(error ?? (found.isFile() ? null : noFile(path)), found)
+      )
+    )
     // A file that was deleted may have left its number to the next one.
     const goesOn = isSame(found) && found.size >= size
     file = found
