@@ -127,8 +127,10 @@ const plans: Record<string, Plan> = {
         "internal/channel",
         "internal/entryLine",
         "internal/limits",
+        "internal/logBuffer",
         "internal/processGroup",
         "internal/readOut",
+        "internal/rollingFile",
         "internal/stamp",
         "internal/startGroup",
         "internal/threadLine",
@@ -144,7 +146,7 @@ const plans: Record<string, Plan> = {
       ],
       ["internal/launcher", "internal/spare"],
       ["internal/spawning"],
-      ["NodeLauncherMain", "NodeSignals", "NodeSpawner", "NodeThreadMain", "NodeWorkerMain"]
+      ["NodeLauncherMain", "NodeLogFile", "NodeSignals", "NodeSpawner", "NodeThreadMain", "NodeWorkerMain"]
     ],
     packages: [deep.effect, deep.platformNode, deep.core, deep.node],
     spawners: ["NodeSpawner"],
