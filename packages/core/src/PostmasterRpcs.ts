@@ -9,6 +9,7 @@ import * as RpcGroup from "effect/rpc/RpcGroup"
 import * as Schema from "effect/Schema"
 import { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import { Pid, SlotRef } from "./Identity.ts"
+import { MetricsRpcs } from "./internal/metricsRpcs.ts"
 import { SharedMemoryRpcs } from "./internal/sharedMemoryRpcs.ts"
 import { ShutdownMode } from "./Phase.ts"
 import { PostmasterEvent } from "./PostmasterEvent.ts"
@@ -17,6 +18,7 @@ import { Registration } from "./Registration.ts"
 import { RegistrationError } from "./RegistrationError.ts"
 import { PostmasterSnapshot } from "./Snapshot.ts"
 import { Vitals } from "./Vitals.ts"
+import { WorkerReport } from "./WorkerReport.ts"
 import { WorkerStatus } from "./WorkerStatus.ts"
 
 /**
@@ -55,7 +57,8 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Events", { success: PostmasterEvent, stream: true }),
   Rpc.make("Recording", { success: Recording }),
   Rpc.make("Vitals", { success: Vitals }),
+  Rpc.make("WorkerReports", { success: WorkerReport, stream: true }),
   Rpc.make("Reload"),
   Rpc.make("Shutdown", { payload: { mode: ShutdownMode } }),
   Rpc.make("AwaitHalt", { error: PostmasterDied })
-).merge(SharedMemoryRpcs) {}
+).merge(SharedMemoryRpcs, MetricsRpcs) {}

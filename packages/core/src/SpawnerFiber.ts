@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { Pid } from "./Identity.ts"
+import { SharesProcess } from "./internal/workerLine.ts"
 import { type Child, type ChildReport, type Launch, Spawner } from "./Spawner.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerRuntime from "./WorkerRuntime.ts"
@@ -95,6 +96,7 @@ const spawn = Effect.fnUntraced(function*(
     // The application's own services stay, its loggers say; the worker's come on top.
     Effect.updateContext((context: Context.Context<never>) =>
       Context.merge(context, surroundings.context).pipe(
+        Context.add(SharesProcess, true),
         Context.add(References.CurrentLogAnnotations, {
           ...Context.get(context, References.CurrentLogAnnotations),
           worker: launch.registration.name,
