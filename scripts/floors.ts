@@ -92,6 +92,7 @@ const plans: Record<string, Plan> = {
         "internal/spares",
         "internal/watch",
         "SharedState",
+        "PostmasterTraces",
         "WorkerMetrics",
         "WorkerRuntime",
         "SpawnerFiber",

@@ -14,6 +14,7 @@ export { type Options as PostmasterOptions, Postmaster, type Preload, preload } 
 export { type Options as PostmasterConfigOptions, PostmasterConfig } from "./PostmasterConfig.ts"
 export * as PostmasterEvent from "./PostmasterEvent.ts"
 export * as PostmasterMetrics from "./PostmasterMetrics.ts"
+export * as PostmasterTraces from "./PostmasterTraces.ts"
 export * as Recording from "./Recording.ts"
 export * as Registration from "./Registration.ts"
 export * from "./RegistrationError.ts"

@@ -354,7 +354,7 @@ describe("whoever listens", () => {
 })
 
 describe("series together", () => {
-  const make = Effect.gen(function*() {
+  const make = Effect.sync(() => {
     const registry: Metric.MetricRegistry = new Map()
     const context = Context.make(Metric.MetricRegistry, registry)
     const merged = MergedSeries.make(10, context)
