@@ -123,7 +123,7 @@ describe("spans of a life", () => {
       const [obedient, deaf] = named(spans, "Worker.life")
       assert.include(["interrupt", "success"], exitOf(obedient!))
       assert.strictEqual(exitOf(deaf!), "interrupt")
-      assert.deepStrictEqual(deaf!.events.map(([name, _, attributes]) => [name, attributes["signal"]]), [
+      assert.deepStrictEqual(deaf!.events.map((event) => [event[0], event[2]["signal"]]), [
         ["started", undefined],
         ["signal", "SIGTERM"],
         ["signal", "SIGKILL"]
