@@ -44,7 +44,6 @@ const plans: Record<string, Plan> = {
         "Vitals",
         "LogEntry",
         "internal/cells",
-        "internal/foreignSeries",
         "internal/oneLine",
         "internal/rpcCodec",
         "internal/wire"
@@ -64,7 +63,6 @@ const plans: Record<string, Plan> = {
         "internal/desk",
         "internal/meter",
         "internal/metricsRpcs",
-        "internal/reports",
         "internal/restarts",
         "internal/entryLogger",
         "internal/workerLine"
@@ -76,6 +74,7 @@ const plans: Record<string, Plan> = {
         "SharedMemory",
         "Spawner",
         "internal/mergedSeries",
+        "internal/reports",
         "WorkerHandle",
         "WorkerLife",
         "WorkerProtocol"

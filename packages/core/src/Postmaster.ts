@@ -11,7 +11,7 @@ import type * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
 import { ForeignAddress, type PostmasterDied } from "./HandleError.ts"
 import type { SlotRef } from "./Identity.ts"
@@ -162,9 +162,10 @@ export class Postmaster extends Context.Service<Postmaster, {
   /** How long turns take, and what the workers' lines have carried. */
   readonly vitals: Effect.Effect<Vitals>
   /**
-   * What workers with `WorkerMetrics.layer` measure, from now on. They report
-   * while somebody reads, each no faster than it is read; first everything, then
-   * what has changed. Ends with the postmaster.
+   * What workers with `WorkerMetrics.layer` measure: first everything, then what
+   * has changed. They report while somebody reads; a reader who is behind sees
+   * the newest of each series. Ends with the postmaster. Only the application is
+   * told; inside a worker it is empty.
    */
   readonly workerReports: Stream.Stream<WorkerReport>
   /** Passes a reload request on to every running worker (SIGHUP). */
@@ -311,6 +312,8 @@ const makeClient = Effect.gen(function*() {
   const { memory, ...remote } = yield* Remote.make(line())
   return serviceOf({
     ...remote,
+    // Others' metrics would be kept for workers that do not read them.
+    workerReports: Stream.empty,
     keeper: remote,
     ensureOpen: () => Effect.void,
     register: (registration) =>

@@ -117,7 +117,8 @@ export const layerWith = (options?: Options): Layer.Layer<never, never, Postmast
  * What workers with `WorkerMetrics.layer` measure themselves is merged with the
  * label `worker`, their name. Counters, frequencies, histograms and summaries
  * add up over a worker's lives, so a restart takes nothing back; gauges are the
- * sums of the lives that last.
+ * sums of the lives that last. It is done in the application alone. A worker's
+ * own label `worker` becomes `exported_worker`.
  *
  * | metric | kind | labels | what |
  * | --- | --- | --- | --- |

@@ -18,7 +18,6 @@ import { Registration } from "./Registration.ts"
 import { RegistrationError } from "./RegistrationError.ts"
 import { PostmasterSnapshot } from "./Snapshot.ts"
 import { Vitals } from "./Vitals.ts"
-import { WorkerReport } from "./WorkerReport.ts"
 import { WorkerStatus } from "./WorkerStatus.ts"
 
 /**
@@ -57,7 +56,6 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Events", { success: PostmasterEvent, stream: true }),
   Rpc.make("Recording", { success: Recording }),
   Rpc.make("Vitals", { success: Vitals }),
-  Rpc.make("WorkerReports", { success: WorkerReport, stream: true }),
   Rpc.make("Reload"),
   Rpc.make("Shutdown", { payload: { mode: ShutdownMode } }),
   Rpc.make("AwaitHalt", { error: PostmasterDied })

@@ -13,7 +13,6 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import { exchangeOf } from "./internal/exchange.ts"
-import { foreignSeries } from "./internal/foreignSeries.ts"
 import { MetricsRpcs } from "./internal/metricsRpcs.ts"
 import { CurrentLine, SharesProcess } from "./internal/workerLine.ts"
 import type { WorkerContext } from "./WorkerContext.ts"
@@ -56,9 +55,7 @@ export const layerWith = (options?: Options): Layer.Layer<never, never, WorkerCo
  *
  * Everything in the worker's registry is reported when `PostmasterMetrics.layer`
  * begins to listen, then what has changed, every 5 seconds and when the worker
- * ends in good order. The postmaster answers each report; a worker whose reports
- * are answered slowly reports more rarely. While nobody listens nothing is
- * reported.
+ * ends in good order. While nobody listens nothing is reported.
  *
  * A worker that is a fiber shares the application's registry: there the layer
  * gives it a registry of its own, so that a series is one worker's and counted
@@ -129,7 +126,6 @@ const make = /* @__PURE__ */ Effect.fnUntraced(function*(options: Options | unde
     let room = maxSeries
     let dropped = 0
     for (const [key, metadata] of registry) {
-      if (foreignSeries.has(metadata.hooks.get)) continue
       const state: unknown = room > 0 ? metadata.hooks.get(context) : undefined
       const weight = weightOf(state)
       if (room < weight) {

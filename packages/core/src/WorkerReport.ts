@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { SlotRef } from "./Identity.ts"
+import type { SlotRef } from "./Identity.ts"
 
 /**
  * The longest text in which a worker may report, in UTF-16 units. What does not
@@ -104,31 +104,27 @@ export const Series = Schema.Struct({
  */
 export interface Series extends Schema.Schema.Type<typeof Series> {}
 
-const worker = {
-  ref: SlotRef,
-  name: Schema.String,
+/**
+ * Which life of which worker reports.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Source {
+  readonly ref: SlotRef
+  readonly name: string
   /** Tells the lives apart that have reported to this postmaster. */
-  life: Schema.Natural
+  readonly life: number
 }
 
 /**
- * Schema of a `WorkerReport`.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const WorkerReport = Schema.TaggedUnion({
-  /** `dropped`: how many series this life has that it does not report, as there are too many or they are too large. */
-  Measured: { ...worker, series: Schema.Array(Series), dropped: Schema.Natural },
-  /** The life has ended: nothing more comes of it. */
-  Ended: worker
-})
-
-/**
- * What a life of a worker reports: the series that have changed, or that it has
+ * What a life of a worker reports: the series that have changed and how many it
+ * does not report, as there are too many or they are too large; or that it has
  * ended.
  *
  * @category models
  * @since 0.1.0
  */
-export type WorkerReport = typeof WorkerReport.Type
+export type WorkerReport =
+  | Source & { readonly _tag: "Measured"; readonly series: ReadonlyArray<Series>; readonly dropped: number }
+  | Source & { readonly _tag: "Ended" }

@@ -23,7 +23,6 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { exchangeOf } from "../src/internal/exchange.ts"
-import { foreignSeries } from "../src/internal/foreignSeries.ts"
 import * as MergedSeries from "../src/internal/mergedSeries.ts"
 import { MetricsRpcs } from "../src/internal/metricsRpcs.ts"
 import * as Reports from "../src/internal/reports.ts"
@@ -304,52 +303,86 @@ describe("what is not taken on", () => {
 
 describe("whoever listens", () => {
   const ref = Identity.slotRef(0, 1)
-  const measured = (life: number) => ({ _tag: "Measured", ref, name: "mail", life, series: [], dropped: 0 } as const)
-  const ended = (life: number) => ({ _tag: "Ended", ref, name: "mail", life } as const)
+  const gauge = (id: string, value: number): WorkerReport.Series => ({
+    id,
+    attributes: {},
+    state: { _tag: "Gauge", value }
+  })
+  const measured = (life: number, ...series: ReadonlyArray<WorkerReport.Series>) =>
+    ({ _tag: "Measured", ref, name: "mail", life, series, dropped: 0 }) as const
+  const ended = (life: number) => ({ _tag: "Ended", ref, name: "mail", life }) as const
 
-  it.effect("a worker waits until its report was taken", () =>
+  it.effect("and is behind reads the newest of each series, life by life", () =>
     Effect.gen(function*() {
       const reports = Reports.make()
-      const pull = yield* Stream.toPull(reports.stream)
-      const first = yield* Effect.forkScoped(pull, { startImmediately: true })
+      const read: Array<WorkerReport.WorkerReport> = []
+      const reader = yield* Effect.forkScoped(
+        Stream.runForEach(reports.stream, (report) => Effect.sync(() => read.push(report))),
+        { startImmediately: true }
+      )
       assert.strictEqual(yield* reports.wanted(0), 1)
-      yield* reports.report(measured(1))
-      assert.deepStrictEqual(yield* Fiber.join(first), [measured(1)])
-      const waits = yield* Effect.forkScoped(reports.report(measured(1)), { startImmediately: true })
+      reports.report(measured(1, gauge("a", 1), gauge("b", 1)))
+      reports.report(measured(2, gauge("a", 5)))
+      reports.report(measured(1, gauge("b", 2), gauge("c", 2)))
+      reports.ended(ended(2))
       yield* settled
-      assert.isUndefined(waits.pollUnsafe())
+      assert.deepStrictEqual(read, [
+        measured(1, gauge("a", 1), gauge("b", 2), gauge("c", 2)),
+        measured(2, gauge("a", 5)),
+        ended(2)
+      ])
       reports.ended(ended(1))
-      assert.deepStrictEqual(yield* pull, [measured(1)])
-      yield* Fiber.join(waits)
-      assert.deepStrictEqual(yield* pull, [ended(1)])
+      // Nobody has heard of it.
+      reports.ended(ended(3))
+      reports.end()
+      yield* Fiber.join(reader)
+      assert.deepStrictEqual(read.slice(3), [ended(1)])
     }))
 
-  it.effect("who never reads grows by no life that he has not heard of, and holds up nobody when he goes", () =>
+  it.effect("and never reads grows neither by lives nor by series", () =>
     Effect.gen(function*() {
       const reports = Reports.make()
       const scope = yield* Scope.make()
       const pull = yield* Scope.provide(Stream.toPull(reports.stream), scope)
       const first = yield* Effect.forkScoped(pull, { startImmediately: true })
-      yield* reports.report(measured(0))
+      reports.report(measured(0))
       yield* Fiber.join(first)
-      for (let life = 1; life <= 1_000; life++) {
-        yield* Effect.forkScoped(reports.report(measured(life)), { startImmediately: true })
+      for (let life = 1; life <= 3_000; life++) {
+        reports.report(measured(life, gauge("a", life)))
         reports.ended(ended(life))
       }
       reports.ended(ended(0))
-      const last = yield* Effect.forkScoped(reports.report(measured(2_000)), { startImmediately: true })
-      const told: Array<WorkerReport.WorkerReport> = []
-      while (told.at(-1)?.life !== 2_000) told.push(...yield* pull)
-      yield* Fiber.join(last)
-      // The first 256 reports and ends at most, the end of whom he knew, and the last.
-      assert.isAtMost(told.length, 258)
-      assert.deepStrictEqual(told.at(-2), ended(0))
-      yield* Effect.forkScoped(reports.report(measured(2_000)), { startImmediately: true })
-      const waits = yield* Effect.forkScoped(reports.report(measured(2_001)), { startImmediately: true })
+      for (let n = 0; n < 12_000; n++) reports.report(measured(9_999, gauge(`${n}`, n)))
+      const read: Array<WorkerReport.WorkerReport> = []
+      while (read.at(-1)?.life !== 9_999) read.push(...yield* pull)
+      const last = read.pop()!
+      assert(last._tag === "Measured")
+      assert.lengthOf(last.series, 10_000)
+      assert.strictEqual(last.dropped, 2_000)
+      assert.deepStrictEqual(read.pop(), ended(0))
+      // What was said first, with an end for each.
+      assert.lengthOf(read, 2 * 1_024)
+      assert.deepStrictEqual(read.at(-1), ended(1_024))
       yield* Scope.close(scope, Exit.void)
-      yield* Fiber.join(waits)
       assert.strictEqual(yield* reports.wanted(1), 0)
-      yield* reports.report(measured(3))
+    }))
+
+  it.effect("is told who else begins to, so that everything is reported again", () =>
+    Effect.gen(function*() {
+      const reports = Reports.make()
+      const one = yield* Scope.make()
+      const read = (scope: Scope.Scope) =>
+        Effect.forkIn(Stream.runDrain(reports.stream), scope, { startImmediately: true })
+      yield* read(one)
+      const waits = yield* Effect.forkScoped(reports.wanted(1), { startImmediately: true })
+      assert.isUndefined(waits.pollUnsafe())
+      const two = yield* Scope.make()
+      yield* read(two)
+      assert.strictEqual(yield* Fiber.join(waits), 2)
+      yield* Scope.close(two, Exit.void)
+      assert.strictEqual(yield* reports.wanted(1), 2)
+      yield* Scope.close(one, Exit.void)
+      assert.strictEqual(yield* reports.wanted(2), 0)
     }))
 })
 
@@ -416,12 +449,22 @@ describe("series together", () => {
       assert.lengthOf(lines(), 6)
     }))
 
-  it.effect("what was merged goes at once, and is nobody's own", () =>
+  it.effect("a label of the worker's own stays, by another name", () =>
+    Effect.gen(function*() {
+      const { lines, merged } = yield* make
+      const state: WorkerReport.SeriesState = { _tag: "Counter", count: 1, incremental: true }
+      merged.update("a", 1, ["x", "y"].map((worker) => ({ id: "it", attributes: { worker, b: "c" }, state })))
+      assert.deepStrictEqual(lines(), [
+        "it{b=\"c\",exported_worker=\"x\",worker=\"a\"} 1",
+        "it{b=\"c\",exported_worker=\"y\",worker=\"a\"} 1"
+      ])
+    }))
+
+  it.effect("what was merged goes at once", () =>
     Effect.gen(function*() {
       const { merged, registry } = yield* make
       merged.update("a", 1, series({ _tag: "Counter", count: 1, incremental: true }))
       assert.strictEqual(registry.size, 1)
-      assert.isTrue([...registry.values()].every(({ hooks }) => foreignSeries.has(hooks.get)))
       merged.clear()
       assert.strictEqual(registry.size, 0)
     }))

@@ -9,7 +9,6 @@
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { Series, SeriesState } from "../WorkerReport.ts"
-import { foreignSeries } from "./foreignSeries.ts"
 
 type StateOf<Tag extends SeriesState["_tag"]> = Extract<SeriesState, { readonly _tag: Tag }>
 
@@ -48,10 +47,11 @@ export const make = (maxSeries: number, context: Context.Context<never>): Merged
   }
 
   const register = (label: string, series: Series): Merged => {
-    const metric = metricOf(series, { ...series.attributes, worker: label })
-    const get = (): unknown => stateOf(merged)
-    foreignSeries.add(get)
-    const registration = Metric.registerUnsafe(metric, context, { get, update: () => {}, modify: () => {} })
+    const registration = Metric.registerUnsafe(metricOf(series, attributesOf(series, label)), context, {
+      get: () => stateOf(merged),
+      update: () => {},
+      modify: () => {}
+    })
     const merged: Merged = { lives: new Map(), past: undefined, registration }
     return merged
   }
@@ -104,7 +104,15 @@ export const make = (maxSeries: number, context: Context.Context<never>): Merged
 const extraWords = (state: SeriesState | undefined): number =>
   state?._tag === "Frequency" ? Math.max(0, state.occurrences.length - 1) : 0
 
-const keyOf = ({ attributes, description, id, state }: Series): string =>
+/** As Prometheus does it when a label is taken. */
+const attributesOf = ({ attributes: { worker, ...rest } }: Series, label: string): Metric.Metric.AttributeSet => ({
+  ...rest,
+  ...(worker === undefined ? undefined : { exported_worker: worker }),
+  worker: label
+})
+
+/** Tells the series of one life apart. */
+export const keyOf = ({ attributes, description, id, state }: Series): string =>
   JSON.stringify([
     state._tag,
     id,

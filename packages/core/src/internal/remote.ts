@@ -108,7 +108,6 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     events: Stream.orDie(postmaster.Events()),
     recording: Effect.orDie(postmaster.Recording()),
     vitals: Effect.orDie(postmaster.Vitals()),
-    workerReports: Stream.orDie(postmaster.WorkerReports()),
     reload: Effect.orDie(postmaster.Reload()),
     shutdown: (mode: ShutdownMode) => Effect.orDie(postmaster.Shutdown({ mode })),
     awaitHalt: postmaster.AwaitHalt(),

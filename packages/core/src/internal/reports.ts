@@ -1,41 +1,50 @@
 /**
- * Decides how what workers measure gets to those who want to know: a worker's
- * report is answered when everybody has taken it, so whoever is slow slows the
- * workers down, and nothing piles up before him. While nobody wants to know,
- * workers wait and report nothing.
+ * Decides how what workers measure gets to those who want to know. A report says
+ * how its series stand, so whoever is behind reads the newest of each, and holds
+ * up neither workers nor others. While nobody wants to know, workers wait and
+ * report nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { WorkerReport } from "../WorkerReport.ts"
+import type { Series, WorkerReport } from "../WorkerReport.ts"
+import { keyOf } from "./mergedSeries.ts"
 
-type Measured = Extract<WorkerReport, { readonly _tag: "Measured" }>
-type Ended = Extract<WorkerReport, { readonly _tag: "Ended" }>
+export type Measured = Extract<WorkerReport, { readonly _tag: "Measured" }>
+export type Ended = Extract<WorkerReport, { readonly _tag: "Ended" }>
 
 export interface Reports {
   /** The newest of those who want to know, as soon as it is not the one that is known; 0 is nobody. */
   readonly wanted: (known: number) => Effect.Effect<number>
-  /** Returns when it was taken. */
-  readonly report: (report: Measured) => Effect.Effect<void>
+  readonly report: (report: Measured) => void
   readonly ended: (report: Ended) => void
   readonly stream: Stream.Stream<WorkerReport>
   /** Ends all streams. */
   readonly end: () => void
 }
 
-interface Pending {
-  readonly report: WorkerReport
-  readonly taken: () => void
+/** What a reader has not read of one life. */
+interface Unread {
+  /** The last that came; its series are among those below. */
+  measured: Measured | undefined
+  readonly series: Map<string, Series>
+  /** How many series there was no room for. */
+  lost: number
+  ended: Ended | undefined
 }
 
 interface Reader {
-  readonly pending: Array<Pending>
+  /** By life. */
+  readonly unread: Map<number, Unread>
   /** The lives it has heard of, and not of their ends. */
   readonly told: Set<number>
   wake: (() => void) | undefined
 }
 
-/** A reader who is as many reports behind does not hear of a life that has begun and ended meanwhile. */
-const maxUnread = 256
+/** A reader who has as many lives to hear of does not hear of one more that has ended meanwhile. */
+const maxLives = 1_024
+
+/** How much of one life is kept for a reader. */
+const maxSeries = 10_000
 
 export const make = (): Reports => {
   const readers = new Set<Reader>()
@@ -59,38 +68,51 @@ export const make = (): Reports => {
     return Effect.sync(() => waiting.delete(go))
   })
 
-  const give = (reader: Reader, pending: Pending): void => {
-    reader.pending.push(pending)
-    reader.wake?.()
+  const wanted = (known: number): Effect.Effect<number> =>
+    Effect.suspend(() => newest === known ? Effect.flatMap(untilRenamed, () => wanted(known)) : Effect.succeed(newest))
+
+  const unreadOf = (reader: Reader, life: number): Unread => {
+    const known = reader.unread.get(life)
+    if (known !== undefined) return known
+    const unread: Unread = { measured: undefined, series: new Map(), lost: 0, ended: undefined }
+    reader.unread.set(life, unread)
+    return unread
   }
 
-  const untilGiven = (reader: Reader): Effect.Effect<void> =>
+  const untilWoken = (reader: Reader): Effect.Effect<void> =>
     Effect.callback<void>((resume) => {
       reader.wake = () => {
         reader.wake = undefined
-        resume(Effect.void)
+        // Whoever reports goes on first, and what comes together is read together.
+        resume(Effect.yieldNow)
       }
       return Effect.sync(() => {
         reader.wake = undefined
       })
     })
 
-  const take = (reader: Reader): Effect.Effect<readonly [WorkerReport, undefined] | undefined> =>
+  const take = (reader: Reader): Effect.Effect<readonly [ReadonlyArray<WorkerReport>, undefined] | undefined> =>
     Effect.suspend(() => {
-      const next = reader.pending.shift()
-      if (next === undefined) {
-        return over ? Effect.undefined : Effect.flatMap(untilGiven(reader), () => take(reader))
+      for (const [life, { ended, lost, measured, series }] of reader.unread) {
+        reader.unread.delete(life)
+        if (ended === undefined) reader.told.add(life)
+        else reader.told.delete(life)
+        return Effect.succeed([
+          [
+            ...(measured === undefined
+              ? []
+              : [{ ...measured, series: [...series.values()], dropped: measured.dropped + lost }]),
+            ...(ended === undefined ? [] : [ended])
+          ],
+          undefined
+        ])
       }
-      const { report, taken } = next
-      if (report._tag === "Ended") reader.told.delete(report.life)
-      else reader.told.add(report.life)
-      taken()
-      return Effect.succeed([report, undefined] as const)
+      return over ? Effect.undefined : Effect.flatMap(untilWoken(reader), () => take(reader))
     })
 
   const open = Effect.acquireRelease(
     Effect.sync(() => {
-      const reader: Reader = { pending: [], told: new Set(), wake: undefined }
+      const reader: Reader = { unread: new Map(), told: new Set(), wake: undefined }
       readers.add(reader)
       name(++last)
       return reader
@@ -98,45 +120,41 @@ export const make = (): Reports => {
     (reader) =>
       Effect.sync(() => {
         readers.delete(reader)
-        for (const { taken } of reader.pending.splice(0)) taken()
         if (readers.size === 0) name(0)
       })
   )
 
-  const wanted = (known: number): Effect.Effect<number> =>
-    Effect.suspend(() => newest === known ? Effect.flatMap(untilRenamed, () => wanted(known)) : Effect.succeed(newest))
-
   return {
     wanted,
-    report: (report) =>
-      Effect.callback<void>((resume) => {
-        let left = readers.size
-        if (left === 0) return resume(Effect.void)
-        const taken = (): void => {
-          if (--left === 0) resume(Effect.void)
+    report: (report) => {
+      for (const reader of readers) {
+        const unread = unreadOf(reader, report.life)
+        unread.measured = report
+        for (const one of report.series) {
+          const key = keyOf(one)
+          if (unread.series.size < maxSeries || unread.series.has(key)) unread.series.set(key, one)
+          else unread.lost++
         }
-        for (const reader of [...readers]) give(reader, { report, taken })
-      }),
-    ended: (report) => {
-      for (const reader of [...readers]) {
-        if (!reader.told.has(report.life)) {
-          const measured = reader.pending.filter((one) => one.report.life === report.life)
-          if (measured.length === 0) continue
-          if (reader.pending.length >= maxUnread) {
-            for (const one of measured) {
-              reader.pending.splice(reader.pending.indexOf(one), 1)
-              one.taken()
-            }
-            continue
-          }
-        }
-        give(reader, { report, taken: () => {} })
+        reader.wake?.()
       }
     },
-    stream: Stream.unwrap(Effect.map(open, (reader) => Stream.unfold(undefined, () => take(reader)))),
+    ended: (report) => {
+      for (const reader of readers) {
+        const isTold = reader.told.has(report.life)
+        if (!isTold && (!reader.unread.has(report.life) || reader.unread.size > maxLives)) {
+          reader.unread.delete(report.life)
+          continue
+        }
+        unreadOf(reader, report.life).ended = report
+        reader.wake?.()
+      }
+    },
+    stream: Stream.unwrap(
+      Effect.map(open, (reader) => Stream.flattenIterable(Stream.unfold(undefined, () => take(reader))))
+    ),
     end: () => {
       over = true
-      for (const reader of [...readers]) reader.wake?.()
+      for (const reader of readers) reader.wake?.()
     }
   }
 }

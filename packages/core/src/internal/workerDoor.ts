@@ -7,9 +7,8 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { WorkerStopped } from "../HandleError.ts"
-import type { SlotRef } from "../Identity.ts"
 import { PostmasterRpcs } from "../PostmasterRpcs.ts"
-import { maxReportLength, Series } from "../WorkerReport.ts"
+import { maxReportLength, Series, type Source } from "../WorkerReport.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import * as Callee from "./callee.ts"
 import type { Connection, Door } from "./connection.ts"
@@ -25,7 +24,6 @@ const patience: Readonly<Record<string, number>> = {
   CellChanged: 256,
   Events: 256,
   Snapshots: 256,
-  WorkerReports: 256,
   MetricsWanted: 16
 }
 
@@ -57,7 +55,8 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop, re
       if (decoded === undefined || Exit.isFailure(decoded)) {
         return Effect.sync(() => connection.reject("sent metrics that do not decode"))
       }
-      return reports.report({ _tag: "Measured", ...sourceOf(client, connection), series: decoded.value, dropped })
+      const source = sourceOf(client, connection)
+      return Effect.sync(() => reports.report({ _tag: "Measured", ...source, series: decoded.value, dropped }))
     })
 
   const handlers = PostmasterRpcs.toHandlers({
@@ -91,7 +90,6 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop, re
     Events: () => loop().events,
     Recording: () => loop().recording,
     Vitals: () => loop().vitals,
-    WorkerReports: () => reports.stream,
     MetricsWanted: ({ known }) => reports.wanted(known),
     ReportMetrics: ({ dropped, series }, { client }) => reportMetrics(client.id, series, dropped),
     Reload: () => loop().tell({ _tag: "ReloadRequested" }),
@@ -117,10 +115,3 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop, re
   }
   return { enter, patience: (tag) => patience[tag] } satisfies Door
 })
-
-/** Whose metrics they are. */
-interface Source {
-  readonly ref: SlotRef
-  readonly name: string
-  readonly life: number
-}
