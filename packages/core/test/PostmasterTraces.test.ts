@@ -1,5 +1,12 @@
 /** The spans of lives, scripted in the test's own time. */
-import { BackgroundWorker, Postmaster, PostmasterConfig, PostmasterTraces } from "@effect-postmaster/core"
+import {
+  BackgroundWorker,
+  Identity,
+  Postmaster,
+  PostmasterConfig,
+  PostmasterTraces,
+  Spawner
+} from "@effect-postmaster/core"
 import { Script, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -13,6 +20,16 @@ import * as Tracer from "effect/Tracer"
 const entry = { module: new URL("file:///worker.js") }
 const Mail = BackgroundWorker.make("mail 1", { entry, type: "mail", restart: "10 seconds" })
 
+/** A tracer that remembers. */
+const remember = (spans: Array<Tracer.NativeSpan>): Tracer.Tracer =>
+  Tracer.make({
+    span: (options) => {
+      const span = new Tracer.NativeSpan(options)
+      spans.push(span)
+      return span
+    }
+  })
+
 /** Runs the body in a span, with a postmaster whose spans are remembered. */
 const test = (
   name: string,
@@ -20,13 +37,6 @@ const test = (
 ) =>
   it.effect(name, () => {
     const spans: Array<Tracer.NativeSpan> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
     return body(spans).pipe(
       Effect.provide(
         Postmaster.layer().pipe(
@@ -36,7 +46,7 @@ const test = (
         )
       ),
       Effect.withSpan("application"),
-      Effect.withTracer(tracer)
+      Effect.withTracer(remember(spans))
     )
   })
 
@@ -134,13 +144,6 @@ describe("spans of a life", () => {
 
   it.effect("the end of the postmaster leaves none open", () => {
     const spans: Array<Tracer.NativeSpan> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
     return Effect.gen(function*() {
       yield* Effect.scoped(Effect.gen(function*() {
         const context = yield* Layer.build(
@@ -159,6 +162,20 @@ describe("spans of a life", () => {
       ])
       // Nobody's children: there was no span in which the layer was built.
       assert.isTrue(spans.filter(({ name }) => name === "Worker.life").every(({ parent }) => Option.isNone(parent)))
-    }).pipe(Effect.withTracer(tracer))
+    }).pipe(Effect.withTracer(remember(spans)))
+  })
+
+  it.effect("whoever gives a life up leaves none open", () => {
+    const spans: Array<Tracer.NativeSpan> = []
+    return Effect.gen(function*() {
+      const spawner = yield* Spawner
+      const registration = yield* BackgroundWorker.toRegistration(Mail, undefined)
+      yield* Effect.scoped(spawner.spawn({ ref: Identity.slotRef(0, 1), registration }, () => {}))
+      assert.deepStrictEqual(spans.map(({ name }) => name), ["Worker.life", "Worker.launch"])
+      assert.strictEqual(exitOf(spans[0]!), "interrupt")
+    }).pipe(
+      Effect.provide(Layer.provide(PostmasterTraces.layer, TestSpawner.layer)),
+      Effect.withTracer(remember(spans))
+    )
   })
 })

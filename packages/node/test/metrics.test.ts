@@ -1,4 +1,5 @@
 /** What workers measure, in a scrape of the application, the same on every spawner. */
+import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import { Postmaster } from "@effect-postmaster/core/Postmaster"
 import { PostmasterConfig } from "@effect-postmaster/core/PostmasterConfig"
 import * as PostmasterMetrics from "@effect-postmaster/core/PostmasterMetrics"
@@ -7,8 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { calls, Measured } from "./fixtures/measured.ts"
+import { Babbler, Boundless, calls, Measured } from "./fixtures/measured.ts"
 import { spawners, until } from "./support.ts"
 
 const patience = 60_000
@@ -71,5 +73,35 @@ describe.each(spawners)("what a $name measures", ({ layer }) => {
         yield* Effect.ignore(client.Leave())
         yield* scraped(...lines(life, life))
       }
+    }))
+
+  test("is a thousand series at most, and the others are counted", () =>
+    Effect.gen(function*() {
+      const context = yield* Effect.context<never>()
+      const registry = yield* Metric.MetricRegistry
+      yield* (yield* (yield* Postmaster).register(Boundless)).waitForReady
+      const lines = () => PrometheusMetrics.formatUnsafe(context).split("\n")
+      yield* until("all of them", () =>
+        lines().includes("postmaster_worker_series_dropped_total{worker=\"boundless\"} 99000"))
+      assert.lengthOf(
+        lines().filter((line) =>
+          line.startsWith("test_many{")
+        ),
+        1_000
+      )
+      assert.isBelow(registry.size, 1_100)
+    }))
+
+  test("ends it if it is nonsense, and nobody else", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const other = yield* postmaster.register(Measured)
+      yield* other.waitForReady
+      const babbler = yield* postmaster.register(Babbler)
+      assert.deepStrictEqual(
+        yield* babbler.waitForEnd,
+        Option.some(ExitStatus.lost("sent metrics that do not decode"))
+      )
+      assert.strictEqual((yield* other.status)._tag, "Ready")
     }))
 })
