@@ -68,6 +68,8 @@ export const layerWith = (options?: Options): Layer.Layer<never, never, WorkerCo
  * - More than 1,000 series are dropped, and so are those of an excessive size
  *   (`WorkerReport.limits`); the application counts them in
  *   `postmaster_worker_series_dropped_total`.
+ * - A series that is removed (`Metric.remove`) stays as it was reported last,
+ *   and counts among the thousand, until the worker ends.
  * - In a fiber, what other layers measure by themselves is the worker's only if
  *   they are built on this one (`Layer.provideMerge`).
  * - Building it outside of a worker is a defect.
@@ -125,6 +127,10 @@ const make = /* @__PURE__ */ Effect.fnUntraced(function*(options: Options | unde
     let length = 0
     let room = maxSeries
     let dropped = 0
+    // Series may have been removed, and others have come.
+    if (known.size > maxSeries) {
+      for (const key of known.keys()) if (!registry.has(key)) known.delete(key)
+    }
     for (const [key, metadata] of registry) {
       const state: unknown = room > 0 ? metadata.hooks.get(context) : undefined
       const weight = weightOf(state)
