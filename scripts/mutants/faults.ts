@@ -79,6 +79,16 @@ const inLimits = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["Registration", "SpawnerFiber"]
   }))
 
+const inWhatIsObserved = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["WorkerMetrics", "PostmasterTraces"]
+  }))
+
 export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/restarts.ts", [
     ["a delay grows one failure too early", "failures - 1 - thenMillis.length", "failures - thenMillis.length"],
@@ -1416,5 +1426,59 @@ export const faults: ReadonlyArray<Fault> = [
       "        warned = true\n",
       ""
     ]
+  ]),
+  ...inWhatIsObserved("internal/mergedSeries.ts", [
+    [
+      "a new life takes back what was counted",
+      "merged.past = merged.past === undefined ? ended(state) : add(merged.past, ended(state))",
+      ""
+    ],
+    ["a gauge outlives its life", "state._tag === \"Gauge\"", "false"],
+    ["series have no bound", "if (known === undefined && labelled.series.size >= maxSeries) return false", ""],
+    [
+      "words have no bound",
+      "if (more > 0 && labelled.series.size + labelled.words + more > maxSeries) return false",
+      ""
+    ],
+    ["buckets of other boundaries are added", "if (!isSame) return that", ""],
+    ["quantiles outlive their life", "[quantile, null]", "[quantile, 0]"]
+  ]),
+  ...inWhatIsObserved("internal/workerDoor.ts", [
+    [
+      "nonsense for metrics ends nobody",
+      "connection.reject(\"sent metrics that do not decode\")",
+      "undefined"
+    ],
+    [
+      "a report of any length is read",
+      "series.length > maxReportLength ? undefined : decodeSeries(series)",
+      "decodeSeries(series)"
+    ],
+    [
+      "nobody hears of the end of a life that has reported",
+      "if (measured.delete(client.id)) reports.ended",
+      "if (!measured.delete(client.id)) reports.ended"
+    ]
+  ]),
+  ...inWhatIsObserved("internal/reports.ts", [
+    ["a reader who is behind grows by lives", "reader.unread.size > maxLives", "false"],
+    ["a reader who is behind grows by series", "unread.series.size < maxSeries || unread.series.has(key)", "true"],
+    ["workers are never told that nobody listens", "if (readers.size === 0) name(0)", ""]
+  ]),
+  ...inWhatIsObserved("WorkerMetrics.ts", [
+    ["a new listener is told changes only", "known.clear()", ""],
+    ["everything is reported each time", "if (known.get(key) === text) continue", ""],
+    ["what is too large is reported", "text.length > maxReportLength - 2 || !isSeries(json)", "false"]
+  ]),
+  ...inWhatIsObserved("PostmasterTraces.ts", [
+    ["every life ends well", "end(exitOf(status, told))", "end(Exit.void)"],
+    ["whoever was killed on order has failed", "told === \"SIGQUIT\" || told === \"SIGKILL\" || ", ""],
+    ["a launch lasts as long as its life", "if (word === \"Ready\") endOf(launch, Exit.void)", ""],
+    [
+      "a failed birth is a life that was interrupted",
+      "Exit.isFailure(exit) ? spans.end(exit) :",
+      "Exit.isFailure(exit) ? undefined :"
+    ],
+    ["a life that is given up leaves spans open", "spans.end(Exit.interrupt())", "undefined"]
   ])
 ]

@@ -11,12 +11,13 @@ import type * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
 import { ForeignAddress, type PostmasterDied } from "./HandleError.ts"
 import type { SlotRef } from "./Identity.ts"
 import * as Loop from "./internal/loop.ts"
 import * as Remote from "./internal/remote.ts"
+import * as Reports from "./internal/reports.ts"
 import * as Watch from "./internal/watch.ts"
 import * as WorkerDoor from "./internal/workerDoor.ts"
 import { CurrentLine } from "./internal/workerLine.ts"
@@ -33,6 +34,7 @@ import type { Vitals } from "./Vitals.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerContext } from "./WorkerContext.ts"
 import type { WorkerHandle } from "./WorkerHandle.ts"
+import type { WorkerReport } from "./WorkerReport.ts"
 
 /**
  * A worker that is registered before the postmaster opens its table.
@@ -159,6 +161,13 @@ export class Postmaster extends Context.Service<Postmaster, {
   readonly recording: Effect.Effect<Recording>
   /** How long turns take, and what the workers' lines have carried. */
   readonly vitals: Effect.Effect<Vitals>
+  /**
+   * What workers with `WorkerMetrics.layer` measure: first everything, then what
+   * has changed. They report while somebody reads; a reader who is behind sees
+   * the newest of each series. Ends with the postmaster. Only the application is
+   * told; inside a worker it is empty.
+   */
+  readonly workerReports: Stream.Stream<WorkerReport>
   /** Passes a reload request on to every running worker (SIGHUP). */
   readonly reload: Effect.Effect<void>
   /** Asks for a shutdown and returns at once. A harsher mode overtakes a gentler one; a gentler one is ignored. */
@@ -239,7 +248,8 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   const { shutdownOnRelease } = yield* PostmasterConfig
   const id = yield* newIdentity
   // The loop lets workers in that it has borne, and it bears nobody before it is opened.
-  const door = yield* WorkerDoor.make(id, () => loop)
+  const reports = Reports.make()
+  const door = yield* WorkerDoor.make(id, () => loop, reports)
   const loop: Loop.Loop = yield* Loop.make((phase) =>
     options?.startup === undefined
       ? Effect.void
@@ -249,7 +259,12 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
         context as Context.Context<Exclude<Exclude<R, SharedMemory>, Scope.Scope>>
       ), door)
   const shutdown = (mode: ShutdownMode) => loop.tell({ _tag: "ShutdownRequested", mode })
-  yield* Effect.addFinalizer(() => Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt)))
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt)),
+      Effect.sync(reports.end)
+    )
+  )
 
   for (const { registration } of options?.preload ?? []) {
     yield* loop.register(yield* registration, "Preload")
@@ -285,6 +300,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     terminateUsers: (resource) => loop.tell({ _tag: "TerminateUsersRequested", resource }),
     recording: loop.recording,
     vitals: loop.vitals,
+    workerReports: reports.stream,
     reload: loop.tell({ _tag: "ReloadRequested" }),
     shutdown,
     awaitHalt: loop.awaitHalt
@@ -299,6 +315,8 @@ const makeClient = Effect.gen(function*() {
   const { memory, ...remote } = yield* Remote.make(line())
   return serviceOf({
     ...remote,
+    // Others' metrics would be kept for workers that do not read them.
+    workerReports: Stream.empty,
     keeper: remote,
     ensureOpen: () => Effect.void,
     register: (registration) =>
@@ -318,6 +336,7 @@ interface Engine extends
     | "terminateUsers"
     | "recording"
     | "vitals"
+    | "workerReports"
     | "reload"
     | "shutdown"
     | "awaitHalt"

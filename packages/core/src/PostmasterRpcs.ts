@@ -9,6 +9,7 @@ import * as RpcGroup from "effect/rpc/RpcGroup"
 import * as Schema from "effect/Schema"
 import { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import { Pid, SlotRef } from "./Identity.ts"
+import { MetricsRpcs } from "./internal/metricsRpcs.ts"
 import { SharedMemoryRpcs } from "./internal/sharedMemoryRpcs.ts"
 import { LifeRecord } from "./LifeRecord.ts"
 import { ShutdownMode } from "./Phase.ts"
@@ -67,4 +68,4 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Reload"),
   Rpc.make("Shutdown", { payload: { mode: ShutdownMode } }),
   Rpc.make("AwaitHalt", { error: PostmasterDied })
-).merge(SharedMemoryRpcs) {}
+).merge(SharedMemoryRpcs, MetricsRpcs) {}

@@ -29,7 +29,11 @@ import type { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
  */
 export const Launch = Schema.Struct({
   ref: SlotRef,
-  registration: Registration
+  registration: Registration,
+  /** The span that what the worker traces belongs to. */
+  trace: Schema.optionalKey(
+    Schema.Struct({ traceId: Schema.String, spanId: Schema.String, sampled: Schema.Boolean })
+  )
 })
 
 /**

@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { Pid } from "./Identity.ts"
+import { SharesProcess } from "./internal/workerLine.ts"
 import { namesOf } from "./Limits.ts"
 import { type Child, type ChildReport, type Launch, type SignOfLife, Spawner } from "./Spawner.ts"
 import * as WorkerLife from "./WorkerLife.ts"
@@ -118,6 +119,7 @@ const spawn = Effect.fnUntraced(function*(
     // The application's own services stay, its loggers say; the worker's come on top.
     Effect.updateContext((context: Context.Context<never>) =>
       Context.merge(context, surroundings.context).pipe(
+        Context.add(SharesProcess, true),
         Context.add(References.CurrentLogAnnotations, {
           ...Context.get(context, References.CurrentLogAnnotations),
           worker: launch.registration.name,

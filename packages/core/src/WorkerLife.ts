@@ -19,6 +19,7 @@ import * as Queue from "effect/Queue"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { errorOf, exited, type ExitStatus, fromExit } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { SlotRef, WorkerName } from "./Identity.ts"
@@ -28,7 +29,7 @@ import * as WorkerLine from "./internal/workerLine.ts"
 import type { LogEntry } from "./LogEntry.ts"
 import type { Progress } from "./Progress.ts"
 import type { Registration } from "./Registration.ts"
-import type { ChildReport } from "./Spawner.ts"
+import type { ChildReport, Launch } from "./Spawner.ts"
 import { WorkerContext } from "./WorkerContext.ts"
 
 /**
@@ -45,6 +46,8 @@ export interface LifeOrder {
   >
   /** Below it the application logs nothing, and the life tells nothing. Absent: Effect's own default. */
   readonly minimumLogLevel?: LogLevel.LogLevel
+  /** The span in the application that the spans of the life belong to. */
+  readonly trace?: Launch["trace"]
 }
 
 /**
@@ -132,7 +135,7 @@ export interface Surroundings {
  * @since 0.1.0
  */
 export const surround = (
-  { ref, registration }: LifeOrder,
+  { ref, registration, trace }: LifeOrder,
   { leave, port, progress, report }: Pick<WorkerHost, "leave" | "port" | "progress" | "report">
 ): Surroundings => {
   const latch = Latch.makeUnsafe()
@@ -152,8 +155,9 @@ export const surround = (
   const reject = (detail: string): void => leave(exited(2, errorOf("Defect", new Error(detail))))
   let opened: WorkerLine.WorkerLine | undefined
   const line = (): WorkerLine.WorkerLine => opened ??= WorkerLine.make(port(), reject)
+  const own = Context.add(Context.make(WorkerContext, context), WorkerLine.CurrentLine, line)
   return {
-    context: Context.add(Context.make(WorkerContext, context), WorkerLine.CurrentLine, line),
+    context: trace === undefined ? own : Context.add(own, Tracer.ParentSpan, Tracer.externalSpan(trace)),
     signal: (signal) => {
       if (signal === "SIGUSR1") latch.openUnsafe()
       else Queue.offerUnsafe(reloads, undefined)
