@@ -29,7 +29,7 @@
  *   whose postmaster shuts down.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
-import type { Pid, SlotRef } from "../Identity.ts"
+import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
 import type { LifeRecord } from "../LifeRecord.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
@@ -315,9 +315,9 @@ const notReplaceable = (state: State, tenant: SlotTable.Tenant) => {
 }
 
 /** The one whose place this tenant is to take, if that is still there. */
-const predecessor = (state: State, { replaces }: SlotTable.Tenant): SlotTable.Tenant | undefined => {
+const predecessor = (state: State, { ref, replaces }: SlotTable.Tenant): SlotTable.Tenant | undefined => {
   const before = replaces === undefined ? undefined : SlotTable.find(state.table, replaces)
-  return before?.successor === undefined ? undefined : before
+  return before?.successor !== undefined && sameRef(before.successor, ref) ? before : undefined
 }
 
 /** Whoever ends for good takes nobody's place; whoever was to take its place is on its own. */
