@@ -1480,12 +1480,17 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody hears of the death of a spare",
-      "lose(yield* spare.lost)",
-      "yield* spare.lost"
+      "lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))",
+      "yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause)))"
+    ],
+    [
+      "a spare whose loss cannot be told stands until it is swept up",
+      "lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))",
+      "lose(yield* spare.lost)"
     ],
     [
       "nobody hears of a failed birth of a spare",
-      "      if (Exit.isFailure(exit)) lose({ cause: \"Died\", detail: whyUnborn(exit.cause) })\n",
+      "      if (Exit.isFailure(exit)) lose(died(exit.cause))\n",
       ""
     ],
     [
