@@ -160,7 +160,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "what belongs to a life outlives it",
-      "  for (const other of owned) terminateRequested(turn, other)\n",
+      "  for (const other of owned) terminateRequested(turn, other, \"OwnerEnded\")\n",
       ""
     ],
     [
@@ -185,8 +185,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "what belongs to a life is told of its end, and comes back",
-      "for (const other of owned) terminateRequested(turn, other)",
-      "for (const other of owned) tell(turn, other, \"SIGTERM\", \"Process\")"
+      "for (const other of owned) terminateRequested(turn, other, \"OwnerEnded\")",
+      "for (const other of owned) tell(turn, other, { signal: \"SIGTERM\", target: \"Process\", cause: \"OwnerEnded\" })"
     ],
     [
       "preloads take a generation",
@@ -210,13 +210,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a worker terminated between two lives keeps its slot",
-      "tell(turn, tenant, \"SIGTERM\", \"Process\")\n  else release(turn, tenant, \"Terminated\")",
-      "tell(turn, tenant, \"SIGTERM\", \"Process\")"
+      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Process\", cause })\n  else release(turn, tenant, \"Terminated\")",
+      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Process\", cause })"
     ],
     [
       "terminate reaches the whole process group",
-      "tell(turn, tenant, \"SIGTERM\", \"Process\")",
-      "tell(turn, tenant, \"SIGTERM\", \"Group\")"
+      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Process\", cause })",
+      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Group\", cause })"
     ],
     [
       "whoever uses any resource is ended for any other",
@@ -235,7 +235,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "an immediate shutdown does not overtake a fast one",
-      "if (state.stopping) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\")",
+      "if (state.stopping) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\", \"ShuttingDown\")",
       ""
     ],
     [
@@ -245,7 +245,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "what was decided during a birth is forgotten",
-      "if (before.pending !== undefined) tell(turn, tenant, before.pending.signal, before.pending.target)",
+      "if (before.pending !== undefined) tell(turn, tenant, before.pending)",
       ""
     ],
     [
@@ -310,8 +310,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "exit 1 is taken for success",
-      "if (judged !== \"Done\") return afterFailure(turn, tenant, 0)",
-      "if (judged === \"Crashed\") return afterFailure(turn, tenant, 0)"
+      "if (judged === \"Failed\" || judged === \"Crashed\") return afterFailure",
+      "if (judged === \"Crashed\") return afterFailure"
     ],
     [
       "a failure during a shutdown rests and keeps its slot",
@@ -345,8 +345,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "success ends no row of failures",
-      "  tenant.failures = 0\n  const again",
-      "  const again"
+      "  tenant.failures = 0\n  if (judged === \"Again\")",
+      "  if (judged === \"Again\")"
     ],
     [
       "a crash is no failure",
@@ -375,7 +375,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody is told that a worker is parked",
-      "  notify(turn, tenant, WorkerStatus.parked(tenant.lastExit))\n",
+      "  notify(turn, tenant, WorkerStatus.parked(SlotTable.lastExit(tenant)))\n",
       ""
     ],
     [
@@ -622,6 +622,151 @@ export const faults: ReadonlyArray<Fault> = [
       "damping has no bound",
       "const dampMaxMillis = 10_000",
       "const dampMaxMillis = Number.POSITIVE_INFINITY"
+    ],
+    [
+      "a job's wish holds up a smart shutdown",
+      "(tenant.job && state.shutdown !== undefined)",
+      "false"
+    ],
+    [
+      "a job at rest holds up a smart shutdown",
+      "  if (mode === \"Smart\") forgetWishes(turn)\n",
+      ""
+    ],
+    [
+      "a smart shutdown forgets jobs that have not lived",
+      "tenant.job && tenant.lives > 0 && !SlotTable",
+      "tenant.job && !SlotTable"
+    ],
+    [
+      "whoever asks for another life spins",
+      "wish.delayMillis : 0, leastCycleMillis - lived, 0)",
+      "wish.delayMillis : 0, 0)"
+    ],
+    [
+      "a second is counted from the end of the life before",
+      "leastCycleMillis - lived, 0)",
+      "leastCycleMillis, 0)"
+    ],
+    [
+      "the delay that was asked for is not kept",
+      "wish?._tag === \"RetryAfter\" ? wish.delayMillis : 0",
+      "0"
+    ],
+    [
+      "whoever asks for another life has failed",
+      "if (judged === \"Again\") return afterWish(turn, tenant, status)",
+      "if (judged === \"Again\") return afterFailure(turn, tenant, 0)"
+    ],
+    [
+      "whoever asks for another life is done",
+      "  if (judged === \"Again\") return afterWish(turn, tenant, status)\n",
+      ""
+    ],
+    [
+      "a terminated worker that asks for another life gets it",
+      "  if (tenant.doomed) return \"Terminated\"\n  // A smart",
+      "  // A smart"
+    ],
+    [
+      "whoever asks for another life during a shutdown rests",
+      "if (state.stopping || (tenant.job",
+      "if ((tenant.job"
+    ],
+    [
+      "whoever asks for another life during recovery sets a timer",
+      "  if (state.recovering && tenant.attached) return \"Recovery\"\n  const wish",
+      "  const wish"
+    ],
+    [
+      "a worker ends when its successor is born",
+      "  notify(turn, tenant, WorkerStatus.started(pid))\n",
+      "  notify(turn, tenant, WorkerStatus.started(pid))\n  const other = predecessor(turn.state, tenant)\n  if (other !== undefined) terminateRequested(turn, other, \"Replaced\")\n"
+    ],
+    [
+      "a worker stays beside its successor",
+      "if (before !== undefined) terminateRequested(turn, before, \"Replaced\")",
+      "if (before !== undefined) before.successor = undefined"
+    ],
+    [
+      "a successor that fails comes back",
+      "  if (predecessor(state, tenant) !== undefined) return state.stopping ? \"ShuttingDown\" : \"NotReplaced\"\n",
+      ""
+    ],
+    [
+      "a successor that is not born is tried again",
+      "  if (predecessor(turn.state, tenant) !== undefined) return turn.state.stopping ? \"ShuttingDown\" : \"NotReplaced\"\n",
+      ""
+    ],
+    [
+      "a successor that is terminated takes the place all the same",
+      "  tenant.doomed = true\n  standDown(turn.state, tenant)\n",
+      "  tenant.doomed = true\n"
+    ],
+    [
+      "whoever ends leaves a successor with one chance only",
+      "  tenant.successor = undefined\n",
+      ""
+    ],
+    [
+      "a worker whose successor has failed cannot be replaced any more",
+      "  if (before !== undefined) before.successor = undefined\n",
+      ""
+    ],
+    [
+      "a successor that was given up speaks for the next one",
+      "before?.successor !== undefined && sameRef(before.successor, ref) ? before",
+      "before?.successor !== undefined ? before"
+    ],
+    [
+      "a worker is replaced twice at a time",
+      "return successor === undefined ? undefined : refuse(\"it is being replaced already\")",
+      "return undefined"
+    ],
+    [
+      "a successor is replaced before it is in its place",
+      "  if (predecessor(state, tenant) !== undefined) return refuse(\"it has not yet taken the place of another one\")\n",
+      ""
+    ],
+    [
+      "a terminated worker is replaced",
+      "  if (doomed) return refuse(\"it has been told to end for good\")\n",
+      ""
+    ],
+    [
+      "a worker is replaced by a postmaster that stops",
+      "  if (state.stopping || state.phase === \"Waiting\") return refuse(\"the postmaster is stopping workers\")\n",
+      ""
+    ],
+    [
+      "a successor needs no room",
+      "notReplaceable(state, before) ?? crowded(state, before.registration)",
+      "notReplaceable(state, before)"
+    ],
+    [
+      "a successor belongs to nobody",
+      "{ dynamic: true, now, owner, replaces: ref }",
+      "{ dynamic: true, now, replaces: ref }"
+    ],
+    [
+      "the last reason to end a life is told, not the first",
+      "life.stopCause ??= cause",
+      "life.stopCause = cause"
+    ],
+    [
+      "the last reason to end a birth is told, not the first",
+      "{ ...order, cause: life.pending.cause }",
+      "order"
+    ],
+    [
+      "a failed birth is told as the life before",
+      "life: tenant.lives + 1",
+      "life: tenant.lives"
+    ],
+    [
+      "the history does not say when the next life begins",
+      "    endedAt: turn.now,\n    ...nextStartAt(turn, next),\n    output\n",
+      "    endedAt: turn.now,\n    output\n"
     ]
   ]),
   ...inMachine("internal/onlook.ts", [
@@ -637,6 +782,11 @@ export const faults: ReadonlyArray<Fault> = [
     ]
   ]),
   ...inMachine("internal/slotTable.ts", [
+    [
+      "one life too many is remembered",
+      "slice(1 - maxRemembered)",
+      "slice(-maxRemembered)"
+    ],
     [
       "a restored table forgets the deadlines of births",
       "    if (\"killAt\" in life && life.killAt !== undefined) {\n      Heap",
@@ -855,8 +1005,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody sees that a worker was told to stop",
-      "    life.told = signal\n    SlotTable.touch(state.table, tenant)\n",
-      "    life.told = signal\n"
+      "    life.stopCause ??= cause\n    SlotTable.touch(state.table, tenant)\n",
+      "    life.stopCause ??= cause\n"
     ]
   ]),
   ...inWhatIsSeen("internal/onlook.ts", [
@@ -1049,13 +1199,13 @@ export const faults: ReadonlyArray<Fault> = [
   ...inMachine("ExitStatus.ts", [
     [
       "exit 2 is an ordinary failure",
-      "status.code === 0 ? \"Done\" : status.code === 1 ? \"Failed\" : \"Crashed\"",
-      "status.code === 0 ? \"Done\" : \"Failed\""
+      "return status.code === 1 ? \"Failed\" : \"Crashed\"",
+      "return \"Failed\""
     ],
     [
       "exit 1 is a crash",
-      "status.code === 0 ? \"Done\" : status.code === 1 ? \"Failed\" : \"Crashed\"",
-      "status.code === 0 ? \"Done\" : \"Crashed\""
+      "return status.code === 1 ? \"Failed\" : \"Crashed\"",
+      "return \"Crashed\""
     ],
     [
       "a signal is an ordinary failure",
@@ -1301,6 +1451,11 @@ export const faults: ReadonlyArray<Fault> = [
       "a saved state forgets who belongs to whom",
       "    owner: tenant.owner\n",
       "    owner: undefined\n"
+    ],
+    [
+      "a saved state forgets who is being replaced",
+      "    successor: tenant.successor,\n",
+      "    successor: undefined,\n"
     ]
   ]),
   ...inSpares("internal/checkpoint.ts", [
@@ -1345,12 +1500,17 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody hears of the death of a spare",
-      "lose(yield* spare.lost)",
-      "yield* spare.lost"
+      "lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))",
+      "yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause)))"
+    ],
+    [
+      "a spare whose loss cannot be told stands until it is swept up",
+      "lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))",
+      "lose(yield* spare.lost)"
     ],
     [
       "nobody hears of a failed birth of a spare",
-      "      if (Exit.isFailure(exit)) lose({ cause: \"Died\", detail: whyUnborn(exit.cause) })\n",
+      "      if (Exit.isFailure(exit)) lose(died(exit.cause))\n",
       ""
     ],
     [

@@ -107,9 +107,13 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    * A successor that ends before it is ready, or that is never born, leaves
    * everything as it was, and `WorkerStopped` tells how it ended. Fails with
    * `SlotsExhausted` or `ClassLimitReached` if there is no room for two, and with
-   * `NotReplaceable` if the worker is gone, ends, or is being replaced already.
+   * `NotReplaceable` if the worker is gone, ends, is being replaced already, or
+   * has not yet taken the place of another one.
    *
-   * Interrupting it leaves the successor to become ready on its own.
+   * If this one ends for good before, or is terminated, its successor stays and
+   * is a worker like any other. If the successor is terminated before it is
+   * ready, this one stays. Interrupting it leaves the successor to become ready
+   * on its own.
    */
   readonly replace: Effect.Effect<WorkerHandle<Rpcs>, RegistrationError | WorkerStopped | PostmasterDied>
   /**

@@ -3,8 +3,10 @@
  * of the things that can happen next; so every part of a history is one, too,
  * and a long one that fails can be cut short.
  */
-import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
-import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
+import { again, exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import { formatRef, type Pid, sameRef, type SlotRef } from "@effect-postmaster/core/Identity"
+import type { LifeRecord } from "@effect-postmaster/core/LifeRecord"
+import * as Outcome from "@effect-postmaster/core/Outcome"
 import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
@@ -19,7 +21,7 @@ import * as Spares from "../src/internal/spares.ts"
 import * as Watch from "../src/internal/watch.ts"
 import * as World from "./explore/world.ts"
 import { attached, define } from "./machineHarness.ts"
-import { hasChild, Naive, nothing, type Outcome } from "./naive.ts"
+import { hasChild, Naive, nothing, type Outcome as Wanted, type Worker } from "./naive.ts"
 import { Onlooker } from "./onlooker.ts"
 
 export interface Choice {
@@ -126,6 +128,9 @@ const spawnError = new SpawnError({ reason: new ProcessNotStarted({ worker: "w",
 const exits: ReadonlyArray<ExitStatus> = [
   exited(0),
   exited(0),
+  again(Outcome.recycle),
+  again(Outcome.retryAfter(0)),
+  again(Outcome.retryAfter(1_500)),
   exited(1),
   exited(1),
   exited(2),
@@ -153,6 +158,13 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
     return { _tag: "ShutdownRequested", mode: pick(["Smart", "Fast", "Immediate"], who) }
   }
   const what = Math.floor(((choice.what * 7919) % 1) * 100)
+  if (what < 3) {
+    const anyone = naive.everyone.slice(-3 * story.settings.maxWorkers)
+    const those = who < 0.8 && naive.seated.length > 0 ? naive.seated : anyone
+    if (those.length === 0) return { _tag: "Woke" }
+    const { ref, registration: { name } } = pick(those, who * 7 % 1)
+    return { _tag: "ReplaceRequested", request, ref, name }
+  }
   if (what < 18) {
     const registration = pick(pool, who)
     return { _tag: "RegisterRequested", request, registration, registrant: drawRegistrant(naive, registration, who) }
@@ -252,6 +264,8 @@ class Lineup {
   readonly naive: Naive
   private readonly onlooker: Onlooker
   private readonly watches = new Map<string, Watch.Watch>()
+  /** Histories that agree. */
+  private readonly agreed = new Map<Worker, readonly [ReadonlyArray<LifeRecord>, ReadonlyArray<LifeRecord>]>()
 
   constructor(settings: Machine.Settings) {
     this.machine = Machine.make(settings)
@@ -276,7 +290,7 @@ class Lineup {
     return actions
   }
 
-  private perform(actions: ReadonlyArray<Machine.Action>, now: number): Outcome {
+  private perform(actions: ReadonlyArray<Machine.Action>, now: number): Wanted {
     const seen = nothing()
     for (const action of actions) {
       switch (action._tag) {
@@ -308,6 +322,7 @@ class Lineup {
           const watch = this.watches.get(keyOf(action.ref))
           assert(watch !== undefined && !watch.gone, "somebody was told after the end")
           Watch.update(watch, action.status, action.gone)
+          this.compareHistories(this.naive.everyone.findLast(({ ref }) => sameRef(ref, action.ref))!, action.history)
           break
         }
         case "Halt":
@@ -336,7 +351,17 @@ class Lineup {
       const watch = this.watches.get(keyOf(worker.ref))!
       const status = this.naive.statusOf(worker)
       same([watch.gone, watch.status], [worker.state === "Gone", status], formatRef(worker.ref))
+      const tenant = SlotTable.find(this.machine.table, worker.ref)
+      if (tenant !== undefined) this.compareHistories(worker, tenant.history)
     }
+  }
+
+  /** Each is made anew when there is more to say. */
+  private compareHistories(worker: Worker, history: ReadonlyArray<LifeRecord>): void {
+    const [one, other] = this.agreed.get(worker) ?? []
+    if (one === history && other === worker.history) return
+    same(history, worker.history, `the history of ${formatRef(worker.ref)}`)
+    this.agreed.set(worker, [history, worker.history])
   }
 
   private compareSnapshots(now: number): void {

@@ -3,14 +3,16 @@
  * to be believed: one list of everyone ever registered, and a look at all of it
  * for every question.
  */
-import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
+import type { ExitStatus, Verdict } from "@effect-postmaster/core/ExitStatus"
 import { notStarted } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { slotRef } from "@effect-postmaster/core/Identity"
+import type { LifeRecord } from "@effect-postmaster/core/LifeRecord"
 import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
 import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import { sanityCheck } from "@effect-postmaster/core/Registration"
 import type { Restart } from "@effect-postmaster/core/Restart"
+import type { StopCause } from "@effect-postmaster/core/StopCause"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import type { Input, Settings } from "../src/internal/machine.ts"
 import * as Restarts from "../src/internal/restarts.ts"
@@ -24,6 +26,10 @@ export interface Worker {
   readonly dynamic: boolean
   /** With whose end it ends: that of one worker, in one of its lives. */
   readonly owner: LifeRef | undefined
+  /** Whose place it was registered to take. */
+  readonly replaces: Worker | undefined
+  /** It has been ready once. */
+  everReady: boolean
   state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Parked" | "Down" | "Gone"
   pid: Pid | undefined
   /** Under which it has lived so far. */
@@ -45,6 +51,10 @@ export interface Worker {
   /** What it has been sent to end it; while it is unborn, what it will be sent. */
   asked: { readonly signal: Signal; readonly target: Target } | undefined
   killAt: number | undefined
+  /** Why it was first asked to end. */
+  cause: StopCause | undefined
+  /** Its last lives and failed births. */
+  history: ReadonlyArray<LifeRecord>
   /** How its last life ended, or its last attempt at one. */
   lastExit: ExitStatus | undefined
   /** How its last life ended. */
@@ -210,9 +220,13 @@ export class Naive {
         this.outcome.answers.push({ request: input.request, answer })
         return
       }
+      case "ReplaceRequested": {
+        this.outcome.answers.push({ request: input.request, answer: this.replace(input.ref) })
+        return
+      }
       case "TerminateUsersRequested": {
         for (const worker of this.seated) {
-          if (worker.registration.resources?.includes(input.resource) === true) this.terminate(worker)
+          if (worker.registration.resources?.includes(input.resource) === true) this.terminate(worker, "ResourceNeeded")
         }
         return
       }
@@ -220,9 +234,15 @@ export class Naive {
         const already = this.shutdown === undefined ? -1 : modes.indexOf(this.shutdown)
         if (this.phase === "Halted" || modes.indexOf(input.mode) <= already) return
         this.shutdown = input.mode
+        if (input.mode === "Smart") {
+          // A job that has lived and does not is there for want of another life only.
+          for (const worker of this.seated) {
+            if (isJob(worker) && worker.pids.length > 0 && !hasChild(worker)) worker.state = "Gone"
+          }
+        }
         if (input.mode !== "Immediate") return
         this.losePatience()
-        if (this.stopping) this.askAll("SIGQUIT", () => true)
+        if (this.stopping) this.askAll("SIGQUIT", "ShuttingDown", () => true)
         return
       }
       case "ReloadRequested": {
@@ -248,7 +268,7 @@ export class Naive {
     }
     const worker = this.seated.find((one) => isSame(one.ref, input.ref))
     if (worker === undefined) return
-    if (input._tag === "TerminateRequested") return this.terminate(worker)
+    if (input._tag === "TerminateRequested") return this.terminate(worker, "Terminated")
     if (input._tag === "ResumeRequested") return this.resume(worker)
     if (worker.state === "Unborn") {
       if (input._tag === "ChildStarted") this.started(worker, input.pid)
@@ -256,10 +276,12 @@ export class Naive {
         this.noSpareFor(100)
         worker.failedBirths++
         worker.lastExit = notStarted(input.error)
+        const record = this.record(worker, worker.lastExit, "Failed")
         this.failed(worker, pause(worker.failedBirths))
+        this.remember(worker, record)
       }
     } else if (worker.state === "Alive") {
-      if (input._tag === "ChildReady") worker.ready = true
+      if (input._tag === "ChildReady") this.readied(worker)
       if (input._tag === "ChildAttached") worker.joined = isAttached(worker)
       if (input._tag === "ChildDetached") worker.joined = false
       if (input._tag === "ChildExited") this.exited(worker, input.status)
@@ -275,20 +297,53 @@ export class Naive {
     const bereaved = owner !== undefined &&
       !this.seated.some((one) => isSame(one.ref, owner.ref) && one.pid === owner.pid)
     if (bereaved) return "NotAccepting"
+    const slot = this.room(registration)
+    if (typeof slot === "string") return slot
+    if (registration.spare !== false) this.modules.push(registration.entry.module)
+    return this.seat(slot, registration, dynamic, owner, undefined)
+  }
+
+  private replace(ref: SlotRef): SlotRef | string {
+    const worker = this.seated.find((one) => isSame(one.ref, ref))
+    if (worker === undefined || worker.terminated || this.stopping || this.phase === "Waiting") return "NotReplaceable"
+    const pairs = this.seated.flatMap((one) => this.place(one) === undefined ? [] : [one, one.replaces])
+    if (pairs.includes(worker)) return "NotReplaceable"
+    const slot = this.room(worker.registration)
+    return typeof slot === "string" ? slot : this.seat(slot, worker.registration, true, worker.owner, worker)
+  }
+
+  /** Whose place it is still to take: it has not been ready, and both go on. */
+  private place({ everReady, replaces, terminated }: Worker): Worker | undefined {
+    if (replaces === undefined || everReady || terminated) return undefined
+    return replaces.terminated || replaces.state === "Gone" ? undefined : replaces
+  }
+
+  /** The slot that is free, or why there is none. */
+  private room(registration: Registration): number | string {
     const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
     const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
     if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
     let slot = 0
     while (this.seated.some((worker) => worker.ref.slot === slot)) slot++
-    if (slot >= this.settings.maxWorkers) return "SlotsExhausted"
+    return slot >= this.settings.maxWorkers ? "SlotsExhausted" : slot
+  }
+
+  private seat(
+    slot: number,
+    registration: Registration,
+    dynamic: boolean,
+    owner: LifeRef | undefined,
+    replaces: Worker | undefined
+  ): SlotRef {
     const earlier = this.everyone.filter((worker) => worker.dynamic && worker.ref.slot === slot)
     const ref = slotRef(slot, dynamic ? earlier.length + 1 : 0)
-    if (registration.spare !== false) this.modules.push(registration.entry.module)
     this.everyone.push({
       ref,
       registration,
       dynamic,
       owner,
+      replaces,
+      everReady: false,
       state: this.phase === "Waiting" ? "Gone" : "Waiting",
       pid: undefined,
       pids: [],
@@ -303,16 +358,18 @@ export class Naive {
       joined: false,
       asked: undefined,
       killAt: undefined,
+      cause: undefined,
+      history: [],
       lastExit: undefined,
       lastDeath: undefined
     })
     return ref
   }
 
-  private terminate(worker: Worker): void {
+  private terminate(worker: Worker, cause: StopCause): void {
     if (worker.terminated) return
     worker.terminated = true
-    if (hasChild(worker)) this.ask(worker, "SIGTERM", "Process")
+    if (hasChild(worker)) this.ask(worker, "SIGTERM", "Process", cause)
     else worker.state = "Gone"
   }
 
@@ -327,7 +384,7 @@ export class Naive {
   }
 
   private started(worker: Worker, pid: Pid): void {
-    const { asked } = worker
+    const { asked, cause } = worker
     this.noSpareFor(100)
     worker.state = "Alive"
     worker.pid = pid
@@ -337,7 +394,34 @@ export class Naive {
     worker.failedBirths = 0
     worker.asked = undefined
     worker.killAt = undefined
-    if (asked !== undefined) this.ask(worker, asked.signal, asked.target)
+    if (asked !== undefined) this.ask(worker, asked.signal, asked.target, cause!)
+  }
+
+  private readied(worker: Worker): void {
+    worker.ready = true
+    const place = this.place(worker)
+    worker.everReady = true
+    if (place !== undefined) this.terminate(place, "Replaced")
+  }
+
+  private record(worker: Worker, status: ExitStatus, verdict: Verdict): LifeRecord {
+    const { bornAt, cause, pid, pids } = worker
+    return {
+      life: pid === undefined ? pids.length + 1 : pids.length,
+      ...(pid === undefined ? undefined : { pid, startedAt: bornAt }),
+      status,
+      verdict,
+      ...(cause === undefined ? undefined : { stopCause: cause }),
+      endedAt: this.now,
+      output: []
+    }
+  }
+
+  /** Now that it is known what follows. */
+  private remember(worker: Worker, record: LifeRecord): void {
+    const next = worker.state === "Resting" ? worker.restUntil : worker.state === "Waiting" ? this.now : undefined
+    const last = next === undefined ? record : { ...record, nextStartAt: next }
+    worker.history = [...worker.history, last].slice(-8)
   }
 
   private exited(worker: Worker, status: ExitStatus): void {
@@ -347,11 +431,18 @@ export class Naive {
     worker.lastExit = status
     worker.lastDeath = status
     const { pid } = worker
-    this.decease(worker, status, crashed)
+    const code = status._tag === "Exited" ? status.code : 2
+    const crash = !ordered && ((isAttached(worker) && worker.joined) || code > 1)
+    const wish = status._tag === "Exited" ? status.outcome : undefined
+    const verdict = crash ? "Crashed" : ordered || code === 1 ? "Failed" : wish === undefined ? "Done" : "Again"
+    const record = this.record(worker, status, verdict)
+    if (this.place(worker) === undefined) this.decease(worker, status, crashed)
+    else this.childless(worker, "Gone")
+    this.remember(worker, record)
     for (const other of this.everyone) {
       const { owner, state } = other
       if (state === "Gone" || owner === undefined) continue
-      if (isSame(owner.ref, worker.ref) && owner.pid === pid) this.terminate(other)
+      if (isSame(owner.ref, worker.ref) && owner.pid === pid) this.terminate(other, "OwnerEnded")
     }
     if (crashed && !this.recovering && this.shutdown !== "Immediate") this.recover()
   }
@@ -364,14 +455,26 @@ export class Naive {
       if (worker.terminated || this.stopping) return this.childless(worker, "Gone")
       // Whoever is told to leave in a recovery has not failed.
       if (restart._tag === "Never" || this.recovering || !this.givenUp(worker)) this.childless(worker, "Down")
+    } else if (done && status.outcome !== undefined) {
+      this.wishes(worker, status.outcome._tag === "RetryAfter" ? status.outcome.delayMillis : 0)
     } else if (done) {
       const again = worker.registration.restart.onSuccess === "Restart" && !worker.terminated && !this.stopping
       this.childless(worker, again ? "Waiting" : "Gone")
     } else this.failed(worker, 0)
   }
 
+  /** Another life after so long, and a second after the last one began. */
+  private wishes(worker: Worker, delay: number): void {
+    const isLate = this.stopping || (isJob(worker) && this.shutdown !== undefined)
+    if (worker.terminated || isLate) return this.childless(worker, "Gone")
+    if (this.recovering && isAttached(worker)) return this.childless(worker, "Down")
+    worker.restUntil = Math.max(this.now + delay, worker.bornAt + 1_000)
+    this.childless(worker, worker.restUntil <= this.now ? "Waiting" : "Resting")
+  }
+
   private failed(worker: Worker, atLeast: number): void {
     const { restart } = worker.registration
+    if (this.place(worker) !== undefined) return this.childless(worker, "Gone")
     if (worker.terminated || this.stopping || restart._tag === "Never") return this.childless(worker, "Gone")
     if (this.recovering && isAttached(worker)) return this.childless(worker, "Down")
     if (this.givenUp(worker)) return
@@ -400,6 +503,7 @@ export class Naive {
     worker.joined = false
     worker.asked = undefined
     worker.killAt = undefined
+    worker.cause = undefined
   }
 
   /** The attached workers can no longer be trusted. */
@@ -407,7 +511,7 @@ export class Naive {
     this.recovering = true
     this.leavePhase()
     this.losePatience()
-    this.askAll("SIGQUIT", isAttached)
+    this.askAll("SIGQUIT", "CrashRecovery", isAttached)
   }
 
   private leavePhase(): void {
@@ -421,16 +525,17 @@ export class Naive {
     if (killAfter !== Number.POSITIVE_INFINITY) this.killAt ??= this.now + killAfter
   }
 
-  private askAll(signal: Signal, whom: (worker: Worker) => boolean): void {
+  private askAll(signal: Signal, cause: StopCause, whom: (worker: Worker) => boolean): void {
     for (const worker of this.seated) {
-      if (hasChild(worker) && whom(worker)) this.ask(worker, signal, "Group")
+      if (hasChild(worker) && whom(worker)) this.ask(worker, signal, "Group", cause)
     }
   }
 
   /** Each signal once, and never a gentler one afterwards; the unborn hear of it when they are born. */
-  private ask(worker: Worker, signal: Signal, target: Target): void {
+  private ask(worker: Worker, signal: Signal, target: Target, cause: StopCause): void {
     if (worker.asked !== undefined && signals.indexOf(signal) <= signals.indexOf(worker.asked.signal)) return
     worker.asked = { signal, target }
+    worker.cause ??= cause
     if (worker.state === "Alive") this.outcome.signals.push({ ref: worker.ref, signal, target })
     else if (signal === "SIGKILL") this.outcome.abandoned.push(worker.ref)
     const patience = worker.registration.stopTimeoutMillis ?? this.settings.stopTimeout
@@ -445,13 +550,15 @@ export class Naive {
     if (this.phase === "Waiting" && !this.stopping) this.awaitGroup()
     if (this.killAt !== undefined && this.killAt <= this.now) {
       this.killAt = undefined
-      this.askAll("SIGKILL", (worker) => this.shutdown === "Immediate" || isAttached(worker))
+      const everyone = this.shutdown === "Immediate"
+      const cause = everyone ? "ShuttingDown" : "CrashRecovery"
+      this.askAll("SIGKILL", cause, (worker) => everyone || isAttached(worker))
     }
     // Whoever should have been gone first is killed first.
     const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
     for (const worker of overdue.toSorted((a, b) => a.killAt! - b.killAt!)) {
       worker.killAt = undefined
-      this.ask(worker, "SIGKILL", "Group")
+      this.ask(worker, "SIGKILL", "Group", worker.cause!)
     }
     if (this.stopping && !this.seated.some(hasChild)) {
       this.phase = "Halted"
@@ -464,7 +571,7 @@ export class Naive {
     this.leavePhase()
     this.anewAt = undefined
     for (const worker of this.seated) if (!hasChild(worker)) worker.state = "Gone"
-    this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", () => true)
+    this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", "ShuttingDown", () => true)
     this.outcome.sparesEnded.push(...this.spares.map((spare) => spare.number))
     this.spares = []
   }

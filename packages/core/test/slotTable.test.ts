@@ -29,8 +29,10 @@ const crowd = () => {
   const life = { ref: owner.ref, pid: 41 as Pid }
   const owned = SlotTable.seat(table, define("owned"), { dynamic: true, now: 0, owner: life })
   SlotTable.toWaiting(table, owned)
+  const successor = SlotTable.seat(table, define("waiting"), { dynamic: true, now: 0, replaces: waiting.ref })
+  waiting.successor = successor.ref
   SlotTable.unseat(table, left)
-  return { table, waiting, resting, runner, owner, owned }
+  return { table, waiting, resting, runner, owner, owned, successor }
 }
 
 type Crowd = ReturnType<typeof crowd>
@@ -84,6 +86,23 @@ describe("the slot table's invariants: what breaks one is noticed, by its number
     ["T12", "somebody who is known to an owner that is gone", ({ owned, owner, table }) => {
       owned.doomed = true
       SlotTable.toDown(table, owner)
+    }],
+    ["T13", "a successor of somebody else", ({ owned, waiting }) => {
+      waiting.successor = owned.ref
+    }],
+    ["T13", "a successor that has gone", ({ successor, table }) => SlotTable.unseat(table, successor)],
+    ["T13", "a successor that is ready", ({ successor, table }) => {
+      SlotTable.toStarting(table, successor)
+      SlotTable.toRunning(table, successor, 45 as Pid, 9).ready = true
+    }],
+    ["T13", "a successor of one that ends for good", ({ waiting }) => {
+      waiting.doomed = true
+    }],
+    ["T13", "a successor that ends for good", ({ successor }) => {
+      successor.doomed = true
+    }],
+    ["T13", "a successor that is being replaced", ({ owned, successor }) => {
+      successor.successor = owned.ref
     }]
   ]
   for (const [invariant, how, fault] of faults) {

@@ -249,10 +249,10 @@ export const make: (
         const spare = yield* Effect.suspend(() => spawner.spare!(modules))
         kept.spare = spare
         tell({ _tag: "SpareReady", spare: number, pid: spare.pid })
-        // Told before it is swept up, so that no launch is given one that is gone.
-        lose(yield* spare.lost)
+        // Told before it is swept up, so that no launch is given one that is gone; of one whose keeper is at fault, too.
+        lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))
       })))
-      if (Exit.isFailure(exit)) lose({ cause: "Died", detail: whyUnborn(exit.cause) })
+      if (Exit.isFailure(exit)) lose(died(exit.cause))
     })
 
     const bearSpare = (number: number, modules: ReadonlyArray<string>): Effect.Effect<unknown> => {
@@ -523,9 +523,9 @@ interface Birth {
 }
 
 /** Nobody has asked for a spare by a name, so its loss is told without one. */
-const whyUnborn = (cause: Cause.Cause<SpawnError>): string => {
+const died = (cause: Cause.Cause<SpawnError>): SpareLoss => {
   const failure = cause.reasons.find(Cause.isFailReason)
-  return failure === undefined ? Cause.pretty(cause) : failure.error.reason.detail
+  return { cause: "Died", detail: failure === undefined ? Cause.pretty(cause) : failure.error.reason.detail }
 }
 
 /** A spare and the fiber that keeps it. */

@@ -24,10 +24,13 @@
  * - M9  A doomed tenant has a child that has been told, or will be told at its birth.
  * - M10 Whoever belongs to a life ends with it, and with no other.
  * - M11 Whoever is parked has failed as often as its policy allows, and starts no more until it is resumed.
- * - M12 Whoever is killed for hanging has been given time beyond its limit, as much of it as the limit was found late.
+ * - M12 Whoever is being replaced is not told to end for it before its successor is ready; of both one stays.
+ * - M13 No life is begun because it was asked for by the one before when its worker was told to end, or if it is a job
+ *   whose postmaster shuts down.
+ * - M14 Whoever is killed for hanging has been given time beyond its limit, as much of it as the limit was found late.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
-import type { Pid, SlotRef } from "../Identity.ts"
+import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
 import type { LifeRecord } from "../LifeRecord.ts"
 import type { Missed } from "../Missed.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
@@ -311,17 +314,26 @@ const replaceRequested = (turn: Turn, request: number, ref: SlotRef, name: strin
   SlotTable.toWaiting(state.table, tenant)
 }
 
-const notReplaceable = (state: State, { doomed, ref, registration, successor }: SlotTable.Tenant) => {
+const notReplaceable = (state: State, tenant: SlotTable.Tenant) => {
+  const { doomed, ref, registration, successor } = tenant
   const refuse = (detail: string) => new NotReplaceable({ worker: registration.name, ref, detail })
   if (state.stopping || state.phase === "Waiting") return refuse("the postmaster is stopping workers")
   if (doomed) return refuse("it has been told to end for good")
+  if (predecessor(state, tenant) !== undefined) return refuse("it has not yet taken the place of another one")
   return successor === undefined ? undefined : refuse("it is being replaced already")
 }
 
 /** The one whose place this tenant is to take, if that is still there. */
-const predecessor = (state: State, { replaces }: SlotTable.Tenant): SlotTable.Tenant | undefined => {
+const predecessor = (state: State, { ref, replaces }: SlotTable.Tenant): SlotTable.Tenant | undefined => {
   const before = replaces === undefined ? undefined : SlotTable.find(state.table, replaces)
-  return before?.successor === undefined ? undefined : before
+  return before?.successor !== undefined && sameRef(before.successor, ref) ? before : undefined
+}
+
+/** Whoever ends for good takes nobody's place; whoever was to take its place is on its own. */
+const standDown = (state: State, tenant: SlotTable.Tenant): void => {
+  const before = predecessor(state, tenant)
+  if (before !== undefined) before.successor = undefined
+  tenant.successor = undefined
 }
 
 const closed = (
@@ -387,6 +399,7 @@ const crowded = (state: State, registration: Registration): RegistrationErrorRea
 const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant, cause: StopCause): void => {
   if (tenant.doomed) return
   tenant.doomed = true
+  standDown(turn.state, tenant)
   if (SlotTable.hasChild(tenant)) tell(turn, tenant, { signal: "SIGTERM", target: "Process", cause })
   else release(turn, tenant, "Terminated")
 }
@@ -416,10 +429,18 @@ const shutdownRequested = (turn: Turn, mode: ShutdownMode): void => {
   if (state.phase === "Halted" || !overtakes(mode, state.shutdown)) return
   state.shutdown = mode
   publish(turn, { _tag: "ShutdownRequested", mode })
+  if (mode === "Smart") forgetWishes(turn)
   if (mode !== "Immediate") return
   startPatience(turn)
   // Whoever was only asked before is now told to leave at once.
   if (state.stopping) tellAll(turn, SlotTable.hasChild, "SIGQUIT", "ShuttingDown")
+}
+
+/** A job that is between two lives is there for no other reason than that it has asked for another. */
+const forgetWishes = (turn: Turn): void => {
+  for (const tenant of SlotTable.tenants(turn.state.table)) {
+    if (tenant.job && tenant.lives > 0 && !SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
+  }
 }
 
 /** How long SIGQUIT may be ignored; it counts from the first one. */
@@ -482,9 +503,7 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
   notify(turn, tenant, WorkerStatus.ready(life.pid))
   const before = predecessor(turn.state, tenant)
-  if (before === undefined) return
-  before.successor = undefined
-  terminateRequested(turn, before, "Replaced")
+  if (before !== undefined) terminateRequested(turn, before, "Replaced")
 }
 
 /** Nothing else than a note: its watch finds it when it is due, and onlookers are not woken. */
@@ -586,7 +605,7 @@ const causeOf = (stopCause: StopCause | undefined) => stopCause === undefined ? 
 const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict, status: ExitStatus): Next => {
   const { state } = turn
   // Whoever was to take another's place gets one chance.
-  if (predecessor(state, tenant) !== undefined) return tenant.doomed ? "Terminated" : "NotReplaced"
+  if (predecessor(state, tenant) !== undefined) return state.stopping ? "ShuttingDown" : "NotReplaced"
   if (tenant.life._tag === "Running") endRow(turn, tenant, tenant.life)
   if (isCrash(tenant, judged)) {
     if (tenant.doomed) return "Terminated"
@@ -605,7 +624,8 @@ const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict, status
 const afterWish = ({ now, state }: Turn, tenant: SlotTable.Tenant, status: ExitStatus): Next => {
   const { life } = tenant
   if (tenant.doomed) return "Terminated"
-  if (state.stopping) return "ShuttingDown"
+  // A smart shutdown waits for the life of a job, and not for as many as it may ask for.
+  if (state.stopping || (tenant.job && state.shutdown !== undefined)) return "ShuttingDown"
   if (state.recovering && tenant.attached) return "Recovery"
   const wish = status._tag === "Exited" ? status.outcome : undefined
   const lived = life._tag === "Running" ? now - life.startedAt : 0
@@ -618,7 +638,7 @@ const leastCycleMillis = 1_000
 const afterFailure = (turn: Turn, tenant: SlotTable.Tenant, atLeast: number): Next => {
   const { restart } = tenant.registration
   if (tenant.doomed) return "Terminated"
-  if (predecessor(turn.state, tenant) !== undefined) return "NotReplaced"
+  if (predecessor(turn.state, tenant) !== undefined) return turn.state.stopping ? "ShuttingDown" : "NotReplaced"
   if (restart._tag === "Never") return "NeverRestarts"
   if (turn.state.stopping) return "ShuttingDown"
   if (turn.state.recovering && tenant.attached) return "Recovery"
@@ -881,8 +901,7 @@ const notify = (turn: Turn, tenant: SlotTable.Tenant, status: WorkerStatus.Worke
 
 /** Ends a tenancy. The seat is free before anybody is told, so that whoever is told can take it (M5). */
 const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason): void => {
-  const before = predecessor(turn.state, tenant)
-  if (before !== undefined) before.successor = undefined
+  standDown(turn.state, tenant)
   SlotTable.unseat(turn.state.table, tenant)
   publish(turn, { _tag: "Unregistered", ...who(tenant), reason })
   const status = WorkerStatus.stopped(SlotTable.lastExit(tenant))

@@ -22,7 +22,8 @@
  *   see of a tenant changes together with its version; what comes or goes changes its page's.
  * - T12 A tenant that belongs to a worker is known at that worker's seat as long as the life runs that registered it;
  *   when that life is over, the tenant is doomed. Nobody else is known there.
- * - T13 Whoever is being replaced has one successor, which names it; both are seated, and the successor is not ready yet.
+ * - T13 Whoever is being replaced has one successor, which names it; both are seated, neither is doomed, and the
+ *   successor is not ready yet, nor being replaced itself.
  * - T14 Every Running tenant of whom a sign is asked, and who has not been told to end, stands in the queue of watches,
  *   at a time no later than the sign is waited for; nobody else does.
  * - T15 A Waiting tenant is held by a name only while that is borne and none of its bearers is ready.
@@ -681,6 +682,8 @@ export const broken = (self: SlotTable): string | undefined => {
       if (successor?.replaces === undefined || find(self, successor.replaces) !== tenant) {
         return `T13: the successor of slot ${slot} knows nothing of it`
       }
+      if (tenant.doomed || successor.doomed) return `T13: slot ${slot} or its successor is doomed`
+      if (successor.successor !== undefined) return `T13: the successor of slot ${slot} is being replaced`
       if (successor.life._tag === "Running" && successor.life.ready) {
         return `T13: slot ${slot} has a successor that is ready`
       }

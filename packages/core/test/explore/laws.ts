@@ -163,6 +163,7 @@ const everything: World.Bounds = {
   failedBirths: 0,
   byWorkers: [],
   spares: 1,
+  again: true,
   exact: true
 }
 
@@ -173,6 +174,7 @@ const nothingOfSpares: World.Bounds = {
   crashes: 0,
   failedBirths: 0,
   byWorkers: [],
+  again: true,
   exact: true
 }
 
@@ -237,7 +239,7 @@ export const laws: { readonly [name: string]: Law } = {
       const died = (input._tag === "ChildExited" || input._tag === "ChildNotStarted") && sameRef(input.ref, launch.ref)
       if (!died && childOf(before, launch.ref) !== undefined) return "launched a second child"
       if (after.now < tenancy.notBefore) return `launched ${tenancy.notBefore - after.now} ms too early`
-      if (isJob(launch.registration.restart) && tenancy.births > 0) return "launched a job twice"
+      if (isJob(launch.registration.restart) && tenancy.births > 0 && !tenancy.wished) return "launched a job twice"
     }
     return undefined
   },
@@ -256,7 +258,11 @@ export const laws: { readonly [name: string]: Law } = {
 
   "L6 exactly one answer per request, in its own turn": ({ input, rejections, replies }) => {
     const answers = [...replies, ...rejections]
-    if (input._tag !== "RegisterRequested") return answers.length === 0 ? undefined : "an answer nobody asked for"
+    if (input._tag !== "RegisterRequested" && input._tag !== "ReplaceRequested") {
+      return answers.length === 0
+        ? undefined
+        : "an answer nobody asked for"
+    }
     if (answers.length !== 1) return `answered ${answers.length} times`
     return answers[0]!.request === input.request ? undefined : "somebody else was answered"
   },
@@ -301,11 +307,13 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L10 exit 0 ends the tenancy": (turn) => {
+  "L10 exit 0 ends the tenancy, unless another life is asked for": (turn) => {
     const exit = exitOf(turn)
     if (exit === undefined || exit.status._tag !== "Exited" || exit.status.code !== 0 || exit.child.joined) {
       return undefined
     }
+    // Of wishes and successors there are other laws.
+    if (exit.status.outcome !== undefined || tenancyOf(turn.before, exit.ref)!.replaces !== undefined) return undefined
     const { machine } = turn.before
     const again = exit.child.registration.restart.onSuccess === "Restart" && !machine.stopping &&
       !tenancyOf(turn.before, exit.ref)!.terminated
@@ -476,7 +484,8 @@ export const laws: { readonly [name: string]: Law } = {
     if (exit === undefined || exit.child.registration.restart._tag !== "After") return undefined
     const { after, before } = turn
     const failed = exit.status._tag !== "Exited" || exit.status.code !== 0 || exit.child.joined
-    if (!failed || after.machine.stopping || tenancyOf(before, exit.ref)!.terminated) return undefined
+    const { replaces, terminated } = tenancyOf(before, exit.ref)!
+    if (!failed || after.machine.stopping || terminated || replaces !== undefined) return undefined
     const tenancy = tenancyOf(after, exit.ref)!
     if (World.isGivenUp(tenancy)) return undefined
     const tenant = SlotTable.find(after.machine.table, exit.ref)
@@ -780,7 +789,127 @@ export const laws: { readonly [name: string]: Law } = {
     if (tenant.failures + tenant.failedAt.length + tenant.failedBirths > 0) return "its failures are remembered"
     if (tenant.lives !== earlier?.lives) return "its lives are forgotten"
     return tenant.life._tag === "Waiting" || tenant.life._tag === "Starting" ? undefined : `it is ${tenant.life._tag}`
+  },
+
+  "L48 whoever asks for another life gets it when it has asked for it, a second after the last began at the soonest, and is not blamed":
+    (turn) => {
+      const wish = wishOf(turn)
+      if (wish === undefined || wish.isVain || turn.after.machine.stopping) return undefined
+      const { after, before } = turn
+      const tenant = SlotTable.find(after.machine.table, wish.ref)
+      const failedBefore = tenancyOf(before, wish.ref)!.failedAt
+      const isJudged = turn.actions.some((one) =>
+        one._tag === "Publish" && one.event._tag === "Exited" && one.event.verdict === "Again"
+      )
+      if (!isJudged) return "nobody was told that it has asked"
+      if (tenant === undefined) {
+        // Recovery forgives no job, whatever it has asked for.
+        const forgotten = isAttached(wish.child.registration) && turn.actions.some((one) => one._tag === "Reinitialize")
+        return forgotten ? undefined : "it was thrown out"
+      }
+      if (tenant.failures > 0) return "its failures go on"
+      const { restart } = tenant.registration
+      if (restart._tag === "After" && restart.giveUp !== undefined && tenant.failedAt.length > failedBefore.length) {
+        return "it is held against it"
+      }
+      if (isAttached(tenant.registration) && before.machine.recovering) return undefined
+      const { notBefore } = tenancyOf(after, wish.ref)!
+      if (notBefore === after.now) return tenant.life._tag === "Resting" ? "it need not rest" : undefined
+      return tenant.life._tag === "Resting" && tenant.life.dueAt === notBefore ? undefined : "for another time"
+    },
+
+  "L49 whoever was told to end gets no other life, whatever it asks for, nor does a job in a shutdown": (turn) => {
+    const { after } = turn
+    const wish = wishOf(turn)
+    if (wish?.isVain === true && SlotTable.find(after.machine.table, wish.ref) !== undefined) return "it stays"
+    if (after.machine.shutdown === undefined) return undefined
+    for (const { births, over, ref, registration: { restart } } of after.tenancies) {
+      if (over || births === 0 || !isJob(restart) || childOf(after, ref) !== undefined) continue
+      return `the shutdown waits for a life that slot ${ref.slot} has asked for`
+    }
+    return undefined
+  },
+
+  "L50 the machine agrees with the world about who is to take whose place": ({ after }) => {
+    for (const { over, ref } of after.tenancies) {
+      if (over) continue
+      const known = World.successorOf(after, ref)?.ref
+      const { successor } = SlotTable.find(after.machine.table, ref)!
+      if (known === undefined ? successor === undefined : successor !== undefined && sameRef(known, successor)) continue
+      return `slot ${ref.slot} is ${successor === undefined ? "not " : ""}being replaced`
+    }
+    return undefined
+  },
+
+  "L51 a successor is refused for want of room, or of somebody to replace, and then takes nothing": (turn) => {
+    const { after, before, input, rejections, replies } = turn
+    if (input._tag !== "ReplaceRequested") return undefined
+    const reason = rejections[0]?.reason._tag
+    const expected = World.refusal(before, input.ref)
+    if (reason !== expected) return `${reason ?? "seated"}, not ${expected ?? "seated"}`
+    if (expected !== undefined) {
+      const woken = World.apply(before, { _tag: "Woke" }, after.now)
+      return World.key(woken.world, everything) === World.key(after, everything) ? undefined : "the state changed"
+    }
+    const tenant = SlotTable.find(after.machine.table, replies[0]!.ref)
+    const { owner, registration } = tenancyOf(before, input.ref)!
+    if (tenant === undefined) return "it was thrown out"
+    if (tenant.registration !== registration) return "it is something else"
+    return (tenant.owner === undefined) === (owner === undefined) ? undefined : "it does not belong to the same"
+  },
+
+  "L52 when its successor is ready a worker ends, and the successor stays": (turn) => {
+    const { after, before, input } = turn
+    if (input._tag !== "ChildReady" || isVoid(turn)) return undefined
+    const { replaces } = tenancyOf(before, input.ref)!
+    if (replaces === undefined) return undefined
+    const successor = SlotTable.find(after.machine.table, input.ref)
+    if (successor === undefined || successor.doomed) return "none of them stays"
+    const tenant = SlotTable.find(after.machine.table, replaces)
+    if (childOf(before, replaces) === undefined) return tenant === undefined ? undefined : "it has no child, and stays"
+    if (tenant?.doomed !== true) return "both of them stay"
+    const { life } = tenant
+    const cause = life._tag === "Running" ? life.stopCause : life._tag === "Starting" ? life.pending?.cause : undefined
+    const isFirst = childOf(before, replaces)!.told === undefined && !before.machine.stopping &&
+      !before.machine.recovering
+    return isFirst && cause !== "Replaced" ? `it is told that it ends because of ${cause}` : undefined
+  },
+
+  "L53 a successor that ends before it is ready is gone, and whoever it was to replace goes on": (turn) => {
+    const { after, before, input } = turn
+    if (input._tag !== "ChildExited" && input._tag !== "ChildNotStarted") return undefined
+    const { replaces } = tenancyOf(before, input.ref)!
+    if (replaces === undefined) return undefined
+    if (!tenancyOf(after, input.ref)!.over) return "it stays"
+    // A shutdown, and the crash of what they share, are about both.
+    if (after.machine.stopping || after.machine.recovering || before.machine.recovering) return undefined
+    const { over, terminated } = tenancyOf(after, replaces)!
+    if (over || terminated) return "none of them stays"
+    return turn.signals.some(({ ref }) => sameRef(ref, replaces)) ? "the other one was told" : undefined
+  },
+
+  "L54 whoever was to replace one that has ended is on its own, and stays": (turn) => {
+    const exit = exitOf(turn)
+    const successor = exit && World.successorOf(turn.before, exit.ref)
+    if (exit === undefined || successor === undefined) return undefined
+    const { after } = turn
+    if (!tenancyOf(after, exit.ref)!.over || after.machine.stopping || after.machine.recovering) return undefined
+    const { over, terminated } = tenancyOf(after, successor.ref)!
+    const isOwned = World.belongsTo(successor, World.latestLife(turn.before, exit.ref))
+    return (over || terminated) && !isOwned && after.machine.startupRun === turn.before.machine.startupRun
+      ? "none of them stays"
+      : undefined
   }
+}
+
+/** The wish of the life that ends in this turn; in vain if it was told to end or nobody starts any more. */
+const wishOf = (turn: Turn) => {
+  const exit = exitOf(turn)
+  if (exit?.status._tag !== "Exited" || exit.status.outcome === undefined || exit.child.joined) return undefined
+  const { machine: { shutdown, stopping } } = turn.before
+  const { registration: { restart }, replaces, terminated } = tenancyOf(turn.before, exit.ref)!
+  const isVain = stopping || terminated || replaces !== undefined || (shutdown !== undefined && isJob(restart))
+  return { ...exit, isVain }
 }
 
 /** Whether somebody is to belong to a life that is over. */

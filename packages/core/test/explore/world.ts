@@ -3,10 +3,12 @@
  * do next, and nothing else. The world remembers only what it needs to offer
  * the next facts and to judge the orders.
  */
-import { exited, type ExitStatus, signaled } from "@effect-postmaster/core/ExitStatus"
+import { again, exited, type ExitStatus, signaled } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { formatRef, sameRef } from "@effect-postmaster/core/Identity"
+import * as Outcome from "@effect-postmaster/core/Outcome"
 import { isAttached, type LifeRef, type Registrant, type Registration } from "@effect-postmaster/core/Registration"
+import type { RegistrationErrorReason } from "@effect-postmaster/core/RegistrationError"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
@@ -38,6 +40,10 @@ export interface Tenancy {
   readonly births: number
   /** With whose end it ends: that of one worker, in one of its lives. */
   readonly owner: LifeRef | undefined
+  /** Whose place it is to take when it is ready, as long as both go on. */
+  readonly replaces: SlotRef | undefined
+  /** Its last life has asked for another one. */
+  readonly wished: boolean
   /** When it may start again, by the world's own reckoning. */
   readonly notBefore: number
   /** It has not lived since it was registered, or resumed. */
@@ -101,6 +107,10 @@ export interface Bounds {
   readonly late?: boolean
   /** Somebody may want workers to start at once, and those that are parked to start again. */
   readonly resume?: boolean
+  /** Lives may end by asking for another. */
+  readonly again?: boolean
+  /** Somebody may want workers to be replaced; successors count as registrations. */
+  readonly replace?: boolean
   /** Somebody may want whoever uses this to go. */
   readonly resource?: string
   readonly spares?: number
@@ -192,6 +202,12 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
     inputs.push({ _tag: "TerminateRequested", ref })
     if (bounds.resume === true) inputs.push({ _tag: "ResumeRequested", ref })
   }
+  if (bounds.replace === true) {
+    for (const { ref, registration: { name } } of world.tenancies) {
+      if (left <= 0 && refusal(world, ref) === undefined) continue
+      inputs.push({ _tag: "ReplaceRequested", request: world.requests, ref, name })
+    }
+  }
   if (bounds.resource !== undefined) inputs.push({ _tag: "TerminateUsersRequested", resource: bounds.resource })
   const run = machine.startupRun
   // The consistent point may be reported again, and too late.
@@ -226,6 +242,25 @@ const registers = ({ requests }: World, registration: Registration, registrant: 
   registration,
   registrant
 })
+
+/** Why nobody can take this worker's place, by the world's own account. */
+export const refusal = (world: World, ref: SlotRef): RegistrationErrorReason["_tag"] | undefined => {
+  const { machine: { phase, settings, stopping }, tenancies } = world
+  const tenancy = tenancies.find((one) => sameRef(one.ref, ref))!
+  const involved = tenancy.replaces !== undefined || successorOf(world, ref) !== undefined
+  if (tenancy.over || tenancy.terminated || involved || stopping || phase === "Waiting") return "NotReplaceable"
+  const { class: name } = tenancy.registration
+  const seated = tenancies.filter((one) => !one.over)
+  const limit = name === undefined ? undefined : settings.classLimits[name]
+  if (limit !== undefined && seated.filter((one) => one.registration.class === name).length >= limit) {
+    return "ClassLimitReached"
+  }
+  return seated.length >= settings.maxWorkers ? "SlotsExhausted" : undefined
+}
+
+/** Who is to take this worker's place. */
+export const successorOf = ({ tenancies }: World, ref: SlotRef): Tenancy | undefined =>
+  tenancies.find(({ replaces }) => replaces !== undefined && sameRef(replaces, ref))
 
 /** Names a tenancy's life by how many there were up to it. */
 const lifeOf = ({ ref }: { readonly ref: SlotRef }, births: number): LifeRef => ({
@@ -270,6 +305,7 @@ const childFacts = (world: World, bounds: Bounds, child: Child, inputs: Array<Ma
     inputs.push(child.joined ? { _tag: "ChildDetached", ref } : { _tag: "ChildAttached", ref })
   }
   const ends: Array<ExitStatus> = [exited(0), exited(1), exited(2), signaled("SIGSEGV")]
+  if (bounds.again === true) ends.push(again(Outcome.recycle), again(Outcome.retryAfter(2_000)))
   if (child.told === "SIGKILL") ends.push(signaled("SIGKILL", { ordered: true }))
   for (const status of ends) {
     if (world.crashesLeft > 0 || !isCrash(world, child, status)) inputs.push({ _tag: "ChildExited", ref, status })
@@ -414,7 +450,12 @@ const afterLife = (
   const { restart } = child.registration
   const done = input._tag === "ChildExited" && input.status._tag === "Exited" && input.status.code === 0 &&
     !child.joined
-  if (done || restart._tag === "Never") return { notBefore: at, failures: 0 }
+  const wish = done ? input.status.outcome : undefined
+  if (wish !== undefined) {
+    const asked = wish._tag === "RetryAfter" ? at + wish.delayMillis : at
+    return { notBefore: Math.max(asked, child.bornAt + 1_000), failures: 0, wished: true }
+  }
+  if (done || restart._tag === "Never") return { notBefore: at, failures: 0, wished: false }
   const healthyMillis = restart.healthyMillis ??
     Math.max(60_000, restart.delayMillis, ...restart.thenMillis ?? [], restart.growth?.maxMillis ?? 0)
   const before = input._tag === "ChildExited" && at - child.bornAt >= healthyMillis ? 0 : tenancy.failures
@@ -422,6 +463,7 @@ const afterLife = (
   const failures = before + (ownFault ? 1 : 0)
   return {
     notBefore: at + restAfter(child.registration, failures),
+    wished: false,
     failures,
     failedAt: ownFault ? [...tenancy.failedAt, at] : tenancy.failedAt
   }
@@ -449,7 +491,11 @@ export const apply = (
       amend(input.ref, (one) => ({ births: one.births + 1, fresh: false }))
       break
     case "ChildReady":
-      if (children.some((one) => one.born && sameRef(one.ref, input.ref))) change(input.ref, { ready: true })
+      if (children.some((one) => one.born && sameRef(one.ref, input.ref))) {
+        change(input.ref, { ready: true })
+        const { replaces } = tenancies.find((one) => sameRef(one.ref, input.ref))!
+        if (replaces !== undefined) amend(replaces, () => ({ terminated: true }))
+      }
       break
     case "ChildAttached":
     case "ChildDetached":
@@ -484,6 +530,7 @@ export const apply = (
       break
     }
     case "RegisterRequested":
+    case "ReplaceRequested":
       requests++
       break
   }
@@ -491,21 +538,14 @@ export const apply = (
     reserve = reserveAfter(reserve, action, at)
     switch (action._tag) {
       case "Reply":
-        if (input._tag !== "RegisterRequested") break
-        tenancies = [...tenancies, {
-          ref: action.ref,
-          registration: input.registration,
-          over: false,
-          terminated: false,
-          births: 0,
-          owner: typeof input.registrant === "object" && input.registration.ownership === "registrant"
-            ? input.registrant
-            : undefined,
-          notBefore: at,
-          fresh: true,
-          failedAt: [],
-          failures: 0
-        }]
+        if (input._tag === "RegisterRequested") {
+          const { registrant, registration } = input
+          const owned = typeof registrant === "object" && registration.ownership === "registrant"
+          tenancies = [...tenancies, newcomer(action.ref, registration, at, owned ? registrant : undefined)]
+        } else if (input._tag === "ReplaceRequested") {
+          const { owner, registration } = tenancies.find((one) => sameRef(one.ref, input.ref))!
+          tenancies = [...tenancies, { ...newcomer(action.ref, registration, at, owner), replaces: input.ref }]
+        }
         break
       case "Spawn":
         children = [...children, {
@@ -545,7 +585,44 @@ export const apply = (
         break
     }
   }
+  tenancies = settled(tenancies, children)
   return { world: { machine, now: at, children, tenancies, crashesLeft, failedBirthsLeft, requests, reserve }, actions }
+}
+
+const newcomer = (
+  ref: SlotRef,
+  registration: Registration,
+  at: number,
+  owner: LifeRef | undefined
+): Tenancy => ({
+  ref,
+  registration,
+  over: false,
+  terminated: false,
+  births: 0,
+  owner,
+  replaces: undefined,
+  wished: false,
+  notBefore: at,
+  fresh: true,
+  failedAt: [],
+  failures: 0
+})
+
+/** Whoever is ready has taken the place; whoever ends for good takes none, and leaves none to be taken. */
+const settled = (
+  tenancies: ReadonlyArray<Tenancy>,
+  children: ReadonlyArray<Child>
+): ReadonlyArray<Tenancy> => {
+  if (tenancies.every(({ replaces }) => replaces === undefined)) return tenancies
+  const ends = ({ over, terminated }: Tenancy) => over || terminated
+  return tenancies.map((one) => {
+    const { ref, replaces } = one
+    if (replaces === undefined) return one
+    const isReady = children.some((child) => child.ready && sameRef(child.ref, ref))
+    const goesOn = !isReady && !ends(one) && !tenancies.some((other) => sameRef(other.ref, replaces) && ends(other))
+    return goesOn ? one : { ...one, replaces: undefined }
+  })
 }
 
 /**
@@ -576,6 +653,10 @@ export const key = (world: World, bounds: Bounds): string => {
       tenant.doomed ? 1 : 0
     }${tenant.lives > 0 ? 1 : 0}${world.failedBirthsLeft > 0 ? tenant.failedBirths : ""}${life._tag}`
     text += failuresKey(tenant, now)
+    const { successor } = tenant
+    if (successor !== undefined) text += `>${seated.findIndex(({ ref }) => sameRef(ref, successor))}`
+    // How old a life is decides when another one may follow it.
+    if (bounds.again === true && life._tag === "Running") text += `~${Math.min(1_000, now - life.startedAt)}`
     if (life._tag === "Starting") text += `${life.pending?.signal ?? ""}${since(life.killAt)}`
     else if (life._tag === "Resting") text += life.dueAt - now
     else if (life._tag === "Running") {

@@ -55,6 +55,22 @@ const kinds = {
       onSuccess: "Unregister"
     }
   }),
+  /** May fail once in a while, and ask for as many lives as it likes. */
+  patient: registration("patient", {
+    restart: {
+      _tag: "After",
+      delayMillis: 2_000,
+      giveUp: { failures: 2, withinMillis: 2_000, outcome: "Park" },
+      onSuccess: "Unregister"
+    },
+    stopTimeoutMillis: 2_000
+  }),
+  quickJob: registration("quickJob", { stopTimeoutMillis: 2_000 }),
+  attachedQuick: registration("attachedQuick", {
+    ...attached,
+    restart: { _tag: "After", delayMillis: 2_000, onSuccess: "Unregister" },
+    stopTimeoutMillis: 2_000
+  }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
   /** Never made from a spare, and alone with its module. */
   loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
@@ -248,6 +264,44 @@ export const worlds: { readonly [name: string]: Bounds } = {
     crashes: 3,
     failedBirths: 0,
     resume: true
+  },
+  "lives that ask for another, and may be given up": {
+    killAfter: 2_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.quickJob, kinds.patient],
+    crashes: 0,
+    failedBirths: 0,
+    again: true,
+    resume: true
+  },
+  "attached lives that ask for another": {
+    killAfter: 2_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.quickJob, kinds.attachedQuick],
+    crashes: 1,
+    failedBirths: 0,
+    again: true
+  },
+  "a worker that is replaced again and again": {
+    slots: 3,
+    registrations: 3,
+    menu: [kinds.service],
+    crashes: 0,
+    failedBirths: 1,
+    ready: true,
+    replace: true
+  },
+  "attached workers that are replaced": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.attachedService],
+    crashes: 1,
+    failedBirths: 0,
+    ready: true,
+    replace: true
   },
   "workers that belong to workers that belong to a worker": {
     slots: 3,

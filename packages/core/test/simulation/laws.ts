@@ -23,7 +23,10 @@ export const laws = {
   spares:
     "S17 spares are no workers: as many as wanted, begun one at a time, each ended once: taken, lost or with the postmaster",
   ownership: "S18 what belongs to a life ends with it, and nobody is terminated without a reason",
-  parking: "S19 whoever fails too often is given up, nobody else is, and it starts again when somebody wants it to"
+  parking: "S19 whoever fails too often is given up, nobody else is, and it starts again when somebody wants it to",
+  wishes: "S20 whoever asks for another life gets it in its time and is not blamed, unless it was told to end",
+  replacing:
+    "S21 a worker is terminated for its successor when that is ready, and not before; a successor that fails before is gone, and the other stays"
 } as const
 
 export type Law = keyof typeof laws

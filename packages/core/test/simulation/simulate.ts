@@ -224,7 +224,7 @@ interface Desk {
   audit: Effect.Effect<void>
 }
 
-type WaitKind = "Startup" | "Ready" | "Shutdown" | "End" | "Statuses"
+type WaitKind = "Startup" | "Ready" | "Shutdown" | "End" | "Statuses" | "Replace"
 
 interface Wait {
   readonly kind: WaitKind
@@ -306,33 +306,43 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     const { phase, workers: after } = yield* look
     chronicle.count("refusals")
     world.registrations.delete(worker.name)
-    const { reason } = error
-    chronicle.note(`refused ${worker.name} ${reason._tag}`)
+    chronicle.note(`refused ${worker.name} ${error.reason._tag}`)
+    judgeRefusal(error.reason, worker, before, after, phase !== "Halted" && !(by !== undefined && isOver(by)))
+    return undefined
+  })
+
+  type Seen = Snapshot.PostmasterSnapshot["workers"]
+
+  /** By what was there before and after. */
+  const judgeRefusal = (
+    reason: RegistrationError["reason"],
+    worker: { readonly class?: string | undefined; readonly startTime: string },
+    before: Seen,
+    after: Seen,
+    isOpen: boolean
+  ): void => {
     switch (reason._tag) {
       case "SlotsExhausted":
         if (Math.max(before.length, after.length) < settings.maxWorkers) {
           broken("answers", `refused with ${after.length} of ${settings.maxWorkers} slots taken`)
         }
-        return undefined
+        return
       case "ClassLimitReached": {
         const limit = settings.classLimits[worker.class as "io" | "parallel"]
         const classmates = [before, after].map((all) => all.filter((other) => other.class === worker.class).length)
         if (Math.max(...classmates) < limit) broken("answers", `refused with ${classmates[1]} of ${limit} of its class`)
-        return undefined
+        return
       }
       case "NotAccepting":
-        if (phase !== "Halted" && !(by !== undefined && isOver(by))) {
-          broken("answers", "refused by a postmaster that lives")
-        }
-        return undefined
+        if (isOpen) broken("answers", "refused by a postmaster that lives")
+        return
       case "DatabaseNotReady":
         if (worker.startTime !== "PostmasterStart") broken("answers", "refused for its start time")
-        return undefined
+        return
       default:
         broken("answers", `refused for ${reason._tag}`)
-        return undefined
     }
-  })
+  }
 
   /** Whether this life is over in truth. */
   const isOver = ({ pid, ref }: LifeRef): boolean => {
@@ -457,7 +467,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
       if (error?._tag === "PostmasterDied") {
         if (!(yield* hasHalted)) wrong("the postmaster has not died")
       } else if (error?._tag !== "WorkerStopped") wrong(Cause.pretty(exit.cause))
-      else if ((yield* handle.status)._tag !== "Stopped") wrong("it is not stopped")
+      else if (kind !== "Replace" && (yield* handle.status)._tag !== "Stopped") wrong("it is not stopped")
       return
     }
     if (kind === "Startup" || kind === "Ready") {
@@ -471,7 +481,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
 
   const wait = Effect.fnUntraced(function*(handle: WorkerHandle) {
     chronicle.count("waits")
-    const kind = random.pick<WaitKind>(["Startup", "Ready", "Shutdown", "End", "Statuses"])
+    const kind = random.pick<Exclude<WaitKind, "Replace">>(["Startup", "Ready", "Shutdown", "End", "Statuses"])
     const entry: Wait = { kind, handle, fiber: undefined }
     const waiting: Effect.Effect<unknown, unknown> = kind === "Startup"
       ? handle.waitForStartup
@@ -485,6 +495,45 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     waits.add(entry)
     entry.fiber = yield* Effect.exit(waiting).pipe(
       Effect.flatMap((exit) => judgeWait(entry, exit)),
+      Effect.ensuring(Effect.sync(() => waits.delete(entry))),
+      Effect.forkChild({ startImmediately: true })
+    )
+  })
+
+  /** Waits for the answer elsewhere: a successor may take its time. */
+  const replace = Effect.fnUntraced(function*(handle: WorkerHandle) {
+    const entry: Wait = { kind: "Replace", handle, fiber: undefined }
+    const { recovering: wasRecovering, workers: before } = yield* postmaster.snapshot
+    // Of whom was asked for at this very moment nobody has told yet.
+    const isFirst = ![...waits].some((other) => other.kind === "Replace" && other.handle.name === handle.name)
+    const wasReplaceable = isFirst && !wasRecovering && observer.isReplaceable(handle.ref)
+    chronicle.note(`replace ${handle.name}`)
+    const judged = Effect.fnUntraced(function*(exit: Exit.Exit<WorkerHandle, unknown>) {
+      const error = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
+      if (!(error instanceof RegistrationError)) {
+        if (Exit.isFailure(exit)) return yield* judgeWait(entry, exit)
+        if (exit.value.name !== handle.name || exit.value.ref.slot === handle.ref.slot) {
+          broken("replacing", `${handle.name} by ${exit.value.name}`)
+        }
+        handles.push(exit.value)
+        return
+      }
+      const { phase, recovering, workers: after } = yield* postmaster.snapshot
+      if (error.reason._tag !== "NotReplaceable") {
+        const seated = before.find((worker) => worker.name === handle.name)
+        if (seated === undefined) {
+          return phase === "Halted"
+            ? undefined
+            : broken("answers", `refused for ${error.message}`)
+        }
+        return judgeRefusal(error.reason, seated, before, after, phase !== "Halted")
+      }
+      const isOpen = phase !== "Halted" && phase !== "Waiting" && !recovering
+      if (wasReplaceable && isOpen && observer.isReplaceable(handle.ref)) broken("answers", `refused: ${error.message}`)
+    })
+    waits.add(entry)
+    entry.fiber = yield* Effect.exit(handle.replace).pipe(
+      Effect.flatMap(judged),
       Effect.ensuring(Effect.sync(() => waits.delete(entry))),
       Effect.forkChild({ startImmediately: true })
     )
@@ -518,6 +567,14 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     [5, () => stale.length === 0 ? Effect.void : terminate(random.pick(stale))],
     [8, () => handles.length === 0 ? Effect.void : resume(random.pick(handles))],
     [1, () => stale.length === 0 ? Effect.void : resume(random.pick(stale))],
+    [8, () => handles.length === 0 ? Effect.void : replace(random.pick(handles))],
+    [1, () => stale.length === 0 ? Effect.void : replace(random.pick(stale))],
+    // A successor, perhaps, before it is ready.
+    [2, () =>
+      handles.length === 0 ? Effect.void : Effect.flatMap(
+        postmaster.find(random.pick(handles).name),
+        (found) => found.length < 2 ? Effect.void : terminate(found.at(-1)!)
+      )],
     [1, () => Effect.forEach(handles, terminate)],
     [1, () => {
       observer.doomUsers("disk")
@@ -556,6 +613,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
         ? status === "Ready" || status === "Stopped"
         : kind === "Shutdown"
         ? status === "Stopped"
+        : kind === "Replace"
+        ? !observer.awaitsSuccessor(handle.ref)
         : !observer.holds(handle.ref)
       if (known) broken("waits", `${kind} of ${handle.name} goes on, and it is ${status}`)
     }

@@ -3,10 +3,11 @@
  * born, who lives, who has been told what, and which ends have not yet been
  * reported.
  */
-import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import { again, exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import * as FramePort from "@effect-postmaster/core/FramePort"
 import { PostmasterDied } from "@effect-postmaster/core/HandleError"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
+import * as Outcome from "@effect-postmaster/core/Outcome"
 import { PostmasterRpcs } from "@effect-postmaster/core/PostmasterRpcs"
 import { isAttached, type LifeRef, type Registration } from "@effect-postmaster/core/Registration"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
@@ -46,8 +47,8 @@ interface Script {
   readonly clean: boolean
   readonly obeysTerm: number
   readonly obeysQuit: number
-  /** The code with which it obeys SIGTERM. */
-  readonly termCode: number
+  /** How it obeys SIGTERM. */
+  readonly termEnd: ExitStatus
   readonly dying: number
   readonly sweep: number
   /** Its end is an effect that fails: the spawner itself is at fault. */
@@ -79,7 +80,9 @@ const write = (random: Random): Script => {
     ready: chance(0.05) ? never : delay(minute),
     lasts,
     end: weighted([
-      [30, exited(0)],
+      [25, exited(0)],
+      [5, again(Outcome.recycle)],
+      [5, again(Outcome.retryAfter(chance(0.1) ? 0 : millis(1, 2 * 24 * hour)))],
       [45, exited(1, { kind: "Failure", message: "scripted" })],
       [4, exited(2)],
       [1, exited(137)],
@@ -89,7 +92,7 @@ const write = (random: Random): Script => {
     clean: chance(0.95),
     obeysTerm: chance(0.1) ? never : delay(2 * minute),
     obeysQuit: chance(0.15) ? never : delay(10 * second),
-    termCode: weighted([[8, 1], [2, 0], [1, 2]]),
+    termEnd: weighted([[8, exited(1)], [2, exited(0)], [1, exited(2)], [1, again(Outcome.recycle)]]),
     dying: chance(0.7) ? 0 : millis(1, maxDying),
     sweep: chance(0.8) ? 0 : millis(1, maxSweep),
     exitBreaks: chance(0.005),
@@ -395,7 +398,7 @@ export const make = (
     const obey = (signal: WorkerSignal): Effect.Effect<void> => {
       switch (signal) {
         case "SIGTERM":
-          return later(scope, script.obeysTerm, () => end(exited(script.termCode), script.clean && script.termCode < 2))
+          return later(scope, script.obeysTerm, () => end(script.termEnd, script.clean && isOrderly(script.termEnd)))
         case "SIGQUIT":
           return later(scope, script.obeysQuit, () => end(exited(2), false))
         case "SIGKILL":
