@@ -63,12 +63,12 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly class: string | undefined
   readonly resources: ReadonlyArray<string>
   readonly startTime: StartTime
+  readonly after: ReadonlyArray<string>
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
   readonly readyTimeoutMillis: number | undefined
   readonly heartbeatMillis: number | undefined
   readonly progressTimeoutMillis: number | undefined
-  readonly after: ReadonlyArray<string>
   readonly limits: Limits.Limits | undefined
   readonly spare: boolean
   readonly ownership: Ownership
@@ -112,6 +112,13 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly resources?: ReadonlyArray<string> | undefined
   /** Defaults to `"RecoveryFinished"`. */
   readonly startTime?: StartTime | undefined
+  /**
+   * Workers, or names of workers, that are to be ready before each life of this
+   * one begins: order only, as systemd's `After`. It waits while there are
+   * workers registered under such a name and none of them is ready; a name that
+   * nobody bears holds up nobody. Defaults to none.
+   */
+  readonly after?: ReadonlyArray<string | Pick<Any, "name">> | undefined
   /** Defaults to `"never"`. */
   readonly restart?: Restart.Input | undefined
   /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
@@ -135,14 +142,6 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
    * 100 ms. Defaults to none.
    */
   readonly progressTimeout?: Duration.Input | undefined
-  /**
-   * Who must be ready before this one starts: definitions or names. Each life
-   * waits as long as anybody is registered under that name and none of them is
-   * ready; a name that nobody bears holds nobody up. Order only, as systemd's
-   * `After`: what becomes of the others later is no concern of this one.
-   * Defaults to nobody.
-   */
-  readonly after?: ReadonlyArray<Any | string> | undefined
   /**
    * Whether the worker may be made from a spare, a process that has imported
    * the entry module ahead of the launch (`PostmasterConfig.spares`). Defaults
@@ -203,12 +202,12 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   class: options.class,
   resources: options.resources ?? [],
   startTime: options.startTime ?? "RecoveryFinished",
+  after: (options.after ?? []).map((other) => typeof other === "string" ? other : other.name),
   restart: Restart.fromInput(options.restart ?? "never"),
   stopTimeoutMillis: toMillis(options.stopTimeout),
   readyTimeoutMillis: toMillis(options.readyTimeout),
   heartbeatMillis: toMillis(options.heartbeat),
   progressTimeoutMillis: toMillis(options.progressTimeout),
-  after: (options.after ?? []).map((other) => typeof other === "string" ? other : other.name),
   limits: Limits.fromInput(options.limits ?? {}),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
@@ -301,12 +300,12 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     ...(self.class === undefined ? undefined : { class: self.class }),
     ...(self.resources.length === 0 ? undefined : { resources: self.resources }),
     startTime: self.startTime,
+    ...(self.after.length === 0 ? undefined : { after: self.after }),
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis }),
     ...(self.readyTimeoutMillis === undefined ? undefined : { readyTimeoutMillis: self.readyTimeoutMillis }),
     ...(self.heartbeatMillis === undefined ? undefined : { heartbeatMillis: self.heartbeatMillis }),
     ...(self.progressTimeoutMillis === undefined ? undefined : { progressTimeoutMillis: self.progressTimeoutMillis }),
-    ...(self.after.length === 0 ? undefined : { after: self.after }),
     ...(self.limits === undefined ? undefined : { limits: self.limits }),
     // No spare has been born with its limits, so none is made for it.
     ...(self.spare && !Limits.isInborn(self.limits) ? undefined : { spare: false }),

@@ -58,8 +58,11 @@ export class NotReadyInTime extends Schema.TaggedError<NotReadyInTime>(
   lastLife: Schema.optionalKey(LifeRecord)
 }) {
   override get message(): string {
-    return `background worker "${this.name}" (${formatRef(this.ref)}) was not ready within ${this.timeoutMillis} ms` +
-      (this.lastLife === undefined ? "" : `; last time it ${formatLife(this.lastLife)}`)
+    const doing = this.status._tag === "NotYetStarted"
+      ? "has not started yet"
+      : "runs, and has not said that it is ready"
+    return `background worker "${this.name}" (${formatRef(this.ref)}) was not ready within ${this.timeoutMillis} ms: ` +
+      `it ${doing}` + (this.lastLife === undefined ? "" : `; before, it ${formatLife(this.lastLife)}`)
   }
 }
 

@@ -98,6 +98,8 @@ export const Registration = Schema.Struct({
   /** Names of what the worker uses and gives up when somebody else needs it. */
   resources: Schema.optionalKey(Schema.Array(Schema.String)),
   startTime: StartTime,
+  /** Names of the workers of whom one must be ready before each life of this one begins, as far as there are any. */
+  after: Schema.optionalKey(Schema.Array(Schema.String)),
   restart: Restart,
   /** How long SIGTERM may be ignored, in milliseconds; absent: `PostmasterConfig.stopTimeout`. */
   // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
@@ -112,8 +114,6 @@ export const Registration = Schema.Struct({
   /** How long a ready worker may make no progress, in milliseconds; absent: for ever. */
   // @effect-diagnostics-next-line schemaNumber:off
   progressTimeoutMillis: Schema.optionalKey(Schema.Number),
-  /** The names of those that must be ready before it starts. */
-  after: Schema.optionalKey(Schema.Array(Schema.String)),
   /** What it is held to; absent: nothing of its own. */
   limits: Schema.optionalKey(Limits.Limits),
   /** Whether the worker may be made from a spare; absent: yes. */

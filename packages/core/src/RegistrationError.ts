@@ -296,7 +296,6 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
 export const RegistrationErrorReason = Schema.Union([
   NotAccepting,
   NotReplaceable,
-  StartOrderCycle,
   InvalidDefinition,
   InvalidName,
   SharedMemoryRequired,
@@ -305,6 +304,7 @@ export const RegistrationErrorReason = Schema.Union([
   InvalidLimit,
   ParallelRestart,
   InvalidArguments,
+  StartOrderCycle,
   ClassLimitReached,
   SlotsExhausted
 ])

@@ -52,10 +52,10 @@ export const WorkerSnapshot = Schema.Struct({
   startedAt: Schema.optionalKey(Schema.Finite),
   /** When the next life may begin, in milliseconds since the epoch. */
   nextStartAt: Schema.optionalKey(Schema.Finite),
+  /** The name of the workers of whom one must be ready before it starts. */
+  waitingFor: Schema.optionalKey(Schema.String),
   /** How far its work has come in the present life, by its own last word. */
   progress: Schema.optionalKey(ProgressSeen),
-  /** The name of those that must be ready before it starts. */
-  waitingFor: Schema.optionalKey(Schema.String),
   lastExit: Schema.optionalKey(ExitStatus),
   /** All there is to say of the life that ended last, or of the birth that failed. */
   lastLife: Schema.optionalKey(LifeRecord)

@@ -142,7 +142,7 @@ const spawn = Effect.fnUntraced(function*(
   if (heartbeatMillis !== undefined) {
     yield* Deferred.await(ready).pipe(
       Effect.andThen(Effect.forever(
-        Effect.andThen(Effect.sleep(heartbeatMillis / 3), Effect.sync(() => giveSign({ _tag: "Beat" })))
+        Effect.andThen(Effect.sleep(Math.floor(heartbeatMillis / 3)), Effect.sync(() => giveSign({ _tag: "Beat" })))
       )),
       Effect.forkScoped
     )

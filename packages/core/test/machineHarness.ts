@@ -128,6 +128,11 @@ export class Harness {
     return this.hear({ _tag: "ChildProgressed", ref: this.ref(name), progress })
   }
 
+  /** For whom a worker waits, by what onlookers see. */
+  waitingFor(name: string): string | undefined {
+    return Onlook.snapshot(this.state, 0).workers.find((worker) => worker.name === name)?.waitingFor
+  }
+
   /** What onlookers see of a worker's progress. */
   progressOf(name: string): ProgressSeen | undefined {
     return Onlook.snapshot(this.state, 0).workers.find((worker) => worker.name === name)?.progress

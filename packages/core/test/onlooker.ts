@@ -86,6 +86,11 @@ export class Onlooker {
       case "Ready":
         if (row.state === "Started") row.state = "Ready"
         return
+      case "Progressed":
+        row.progress = { ...event.progress, at: now }
+        return
+      case "Hung":
+        return
       case "SignalSent":
         row.state = "Stopping"
         return
@@ -114,6 +119,7 @@ export class Onlooker {
         row.state = "Resting"
         delete row.pid
         delete row.startedAt
+        delete row.progress
         if (event.nextStartInMillis !== undefined) row.nextStartAt = now + event.nextStartInMillis
     }
   }

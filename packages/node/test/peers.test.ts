@@ -196,7 +196,7 @@ const homes = [
     name: "thread",
     layer: threads,
     narrow: NodeSpawner.layerThreadWith({ resourceLimits: { maxOldGenerationSizeMb: 64 } }),
-    outOfMemory: /memory limit/,
+    outOfMemory: /ran out of memory/,
     blocked: { _tag: "Lost", detail: "blocks outside of JavaScript and cannot be ended" }
   },
   {

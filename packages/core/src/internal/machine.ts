@@ -360,21 +360,10 @@ const bereaved = (
     ? undefined
     : new NotAccepting({ worker: registration.name, phase: state.phase, detail: "whoever registered it has ended" })
 
-/** Nobody may wait for itself, however long the way there. */
+/** Whoever must be ready first must not wait for the worker itself. */
 const circular = (state: State, { after, name }: Registration): RegistrationErrorReason | undefined => {
-  if (after === undefined) return undefined
-  const seen = new Set<string>()
-  const roads = after.map((other) => [name, other])
-  for (let road = roads.pop(); road !== undefined; road = roads.pop()) {
-    const last = road.at(-1)!
-    if (last === name) return new StartOrderCycle({ worker: name, road })
-    if (seen.has(last)) continue
-    seen.add(last)
-    for (const { registration } of SlotTable.namesakes(state.table, last)) {
-      for (const other of registration.after ?? []) roads.push([...road, other])
-    }
-  }
-  return undefined
+  const road = after === undefined ? undefined : SlotTable.roadBack(state.table, name, after)
+  return road && new StartOrderCycle({ worker: name, road })
 }
 
 const maxOccupants = 64
@@ -495,11 +484,8 @@ const childNotStarted = (turn: Turn, tenant: SlotTable.Tenant, error: SpawnError
 const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   const life = tenant.life
   if (life._tag !== "Running" || life.ready) return
-  life.ready = true
-  life.heardAt = life.workedAt = turn.now
+  SlotTable.setReady(turn.state.table, tenant, life, turn.now)
   watch(turn, tenant, life)
-  SlotTable.touch(turn.state.table, tenant)
-  SlotTable.letGo(turn.state.table, tenant.registration.name)
   publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
   notify(turn, tenant, WorkerStatus.ready(life.pid))
   const before = predecessor(turn.state, tenant)
@@ -845,22 +831,25 @@ const launch = (turn: Turn): void => {
   const { now, state } = turn
   SlotTable.wakeRested(state.table, now)
   if (!mayLaunch(state)) return
-  const open = openStartTimes[state.phase]
   for (let launched = 0; launched < state.settings.maxLaunchesPerTurn; launched++) {
-    const tenant = SlotTable.nextWaiting(state.table, open)
+    const tenant = nextLaunch(state)
     if (tenant === undefined) return
-    const other = SlotTable.mustWaitFor(state.table, tenant)
-    if (other !== undefined) {
-      SlotTable.hold(state.table, tenant, other)
-      launched--
-      continue
-    }
     SlotTable.toStarting(state.table, tenant)
     Spares.launchBegun(state.spares)
     const spare = usesSpares(tenant.registration) ? Spares.take(state.spares) : undefined
     const made = spare === undefined ? undefined : { spare: spare.spare }
     publish(turn, { _tag: "Starting", ...who(tenant), ...made })
     turn.actions.push({ _tag: "Spawn", launch: { ref: tenant.ref, registration: tenant.registration }, ...made })
+  }
+}
+
+/** Whoever is held up steps aside, so that nobody behind it waits for what it waits for. */
+const nextLaunch = ({ phase, table }: State): SlotTable.Tenant | undefined => {
+  while (true) {
+    const tenant = SlotTable.nextWaiting(table, openStartTimes[phase])
+    const holder = tenant === undefined ? undefined : SlotTable.holderOf(table, tenant)
+    if (holder === undefined) return tenant
+    SlotTable.hold(table, tenant!, holder)
   }
 }
 

@@ -99,7 +99,8 @@ const turn = (
   return { version, workers }
 }
 
-const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
+/** One worker as it is now. */
+export const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
   const { life, registration } = tenant
   const last = tenant.history.at(-1)
   return {
@@ -113,10 +114,10 @@ const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot
     restarts: Math.max(0, tenant.lives - 1),
     registeredAt: tenant.registeredAt + epoch,
     ...(life._tag === "Running" ? { pid: life.pid, startedAt: life.startedAt + epoch } : undefined),
+    ...(life._tag !== "Waiting" || life.heldBy === undefined ? undefined : { waitingFor: life.heldBy }),
     ...(life._tag !== "Running" || life.progress === undefined
       ? undefined
       : { progress: { ...life.progress, at: life.progress.at + epoch } }),
-    ...(life._tag === "Waiting" && life.heldBy !== undefined ? { waitingFor: life.heldBy } : undefined),
     ...(life._tag === "Resting" ? { nextStartAt: life.dueAt + epoch } : undefined),
     ...(last === undefined ? undefined : { lastExit: last.status, lastLife: shift(last, epoch) })
   }

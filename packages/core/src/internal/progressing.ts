@@ -28,7 +28,7 @@ export const make = (
   /** How often something must be heard. */
   timeoutMillis = Number.POSITIVE_INFINITY
 ): Progressing => {
-  const interval = Math.min(defaultIntervalMillis, timeoutMillis / 3)
+  const interval = Math.min(defaultIntervalMillis, Math.floor(timeoutMillis / 3))
   let unsaid: Progress | undefined
   let saidAt = Number.NEGATIVE_INFINITY
   let waiting = false

@@ -10,8 +10,9 @@
  * - T1  A seat has at most one tenant, and the tenant's reference names that seat.
  * - T2  A tenant's generation is the seat's generation; a seat's generation never falls.
  * - T3  A tenant with a child (Starting or Running) keeps its seat until the child is gone.
- * - T4  The counts (tenants, children, attached children, jobs, classes) agree with the seats.
- * - T5  Every Waiting tenant stands in the queue of its start time, once, unless it is held.
+ * - T4  The counts (tenants, children, attached children, jobs, classes, names waited for) agree with the seats.
+ * - T5  Every Waiting tenant stands in the queue of its start time, once; or, if it is held up, among those that are
+ *   held up by that name, as long as somebody bears it and nobody of them is ready.
  * - T6  Every Resting tenant stands in the due queue, once.
  * - T7  Every tenant with a kill deadline stands in the deadline queue.
  * - T8  The lowest free slot is the next one taken.
@@ -26,7 +27,6 @@
  *   successor is not ready yet, nor being replaced itself.
  * - T14 Every Running tenant of whom a sign is asked, and who has not been told to end, stands in the queue of watches,
  *   at a time no later than the sign is waited for; nobody else does.
- * - T15 A Waiting tenant is held by a name only while that is borne and none of its bearers is ready.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
@@ -57,7 +57,7 @@ export type Life = Waiting | Starting | Running | Resting | Parked | Down
 /** May start, waits for its phase or its turn. */
 export interface Waiting {
   readonly _tag: "Waiting"
-  /** The name of those it must not start before. */
+  /** The name of those of whom one must be ready first. */
   readonly heldBy: string | undefined
 }
 
@@ -149,6 +149,10 @@ export type Lodger = Omit<Tenant, "version" | "elder" | "younger">
 interface Namesakes {
   first: Tenant | undefined
   last: Tenant | undefined
+  /** How many of them are ready. */
+  ready: number
+  /** Who waits for one of them to be ready, once somebody does. */
+  held: Heap.Heap<Turn> | undefined
 }
 
 interface Turn {
@@ -174,8 +178,6 @@ interface Vigil {
 }
 
 export interface SlotTable {
-  /** By the name they wait for, those who must not start yet. */
-  readonly held: Map<string, Set<Tenant>>
   readonly size: number
   readonly seats: Array<Tenant | undefined>
   readonly generations: Array<number>
@@ -190,6 +192,10 @@ export interface SlotTable {
   jobs: number
   readonly classes: Map<string, number>
   readonly names: Map<string, Namesakes>
+  /** By name, how many tenants start after it. */
+  readonly awaited: Map<string, number>
+  /** Size at which the names that nobody waits for any more are swept out of `awaited`. */
+  sweepAwaitedAt: number
   readonly pids: Map<Pid, Tenant>
   /** By the slot of the owner, the slots of those who end with its present life. */
   readonly owned: Array<Set<number> | undefined>
@@ -213,7 +219,6 @@ const waitingQueue = (): Heap.Heap<Turn> =>
   )
 
 export const make = (size: number): SlotTable => ({
-  held: new Map(),
   size,
   seats: [],
   generations: [],
@@ -226,6 +231,8 @@ export const make = (size: number): SlotTable => ({
   jobs: 0,
   classes: new Map(),
   names: new Map(),
+  awaited: new Map(),
+  sweepAwaitedAt: minSweep,
   pids: new Map(),
   owned: [],
   version: 0,
@@ -346,9 +353,6 @@ const admit = (self: SlotTable, tenant: Tenant): void => {
 
 /** Frees a tenant's seat. The tenant has no child any more (T3). */
 export const unseat = (self: SlotTable, tenant: Tenant): void => {
-  if (tenant.life._tag === "Waiting" && tenant.life.heldBy !== undefined) {
-    self.held.get(tenant.life.heldBy)?.delete(tenant)
-  }
   tenant.life = { _tag: "Down" }
   self.seats[tenant.ref.slot] = undefined
   Heap.push(self.freed, tenant.ref.slot)
@@ -356,7 +360,6 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   count(self, tenant, -1)
   leave(self, tenant)
   touch(self, tenant)
-  if (self.names.get(tenant.registration.name)?.first === undefined) letGo(self, tenant.registration.name)
 }
 
 /** Puts a tenant at the end of its namesakes. */
@@ -364,7 +367,7 @@ const join = ({ names }: SlotTable, tenant: Tenant): void => {
   const { name } = tenant.registration
   const namesakes = names.get(name)
   if (namesakes === undefined) {
-    names.set(name, { first: tenant, last: tenant })
+    names.set(name, { first: tenant, last: tenant, ready: 0, held: undefined })
     return
   }
   tenant.elder = namesakes.last
@@ -381,6 +384,8 @@ const leave = (self: SlotTable, tenant: Tenant): void => {
   if (younger === undefined) namesakes.last = elder
   else younger.elder = elder
   tenant.elder = tenant.younger = undefined
+  // A name that nobody bears holds up nobody.
+  if (namesakes.first === undefined) letGo(self, namesakes)
   sweep(self, self.names, ({ first }) => first === undefined)
 }
 
@@ -408,17 +413,33 @@ export const touch = (self: SlotTable, tenant: Tenant): void => {
 const count = (self: SlotTable, tenant: Tenant, change: 1 | -1): void => {
   self.tenants += change
   if (tenant.job) self.jobs += change
+  if (tenant.registration.after !== undefined) countAwaited(self, tenant.registration.after, change)
   const name = tenant.registration.class
   if (name === undefined) return
   self.classes.set(name, countOfClass(self, name) + change)
   sweep(self, self.classes, (counted) => counted === 0)
 }
 
+const minSweep = 64
+
+/** A tenant may wait for many names, so it is by their own number that they are swept, twice as many at the latest. */
+const countAwaited = (self: SlotTable, names: ReadonlyArray<string>, change: 1 | -1): void => {
+  const { awaited } = self
+  for (const name of names) awaited.set(name, (awaited.get(name) ?? 0) + change)
+  if (awaited.size < self.sweepAwaitedAt) return
+  for (const [name, counted] of awaited) {
+    if (counted === 0) awaited.delete(name)
+  }
+  self.sweepAwaitedAt = Math.max(minSweep, 2 * awaited.size)
+}
+
 const childGone = (self: SlotTable, tenant: Tenant): void => {
   if (!hasChild(tenant)) return
   self.children--
   if (tenant.attached) self.attachedChildren--
-  if (tenant.life._tag === "Running" && findPid(self, tenant.life.pid) === tenant) self.pids.delete(tenant.life.pid)
+  if (tenant.life._tag !== "Running") return
+  if (findPid(self, tenant.life.pid) === tenant) self.pids.delete(tenant.life.pid)
+  if (tenant.life.ready) self.names.get(tenant.registration.name)!.ready--
 }
 
 const enter = (self: SlotTable, tenant: Tenant, life: Life): void => {
@@ -428,46 +449,63 @@ const enter = (self: SlotTable, tenant: Tenant, life: Life): void => {
 
 export const toWaiting = (self: SlotTable, tenant: Tenant): void => {
   childGone(self, tenant)
-  enter(self, tenant, { _tag: "Waiting", heldBy: undefined })
-  queue(self, tenant)
+  const life: Waiting = { _tag: "Waiting", heldBy: undefined }
+  enter(self, tenant, life)
+  Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
 }
 
-const queue = (self: SlotTable, tenant: Tenant): void => {
-  if (tenant.life._tag === "Waiting") {
-    Heap.push(self.waiting[tenant.registration.startTime], { tenant, life: tenant.life })
-  }
-}
-
-/** The first name of those this tenant must not start before: it is borne, and nobody who bears it is ready. */
-export const mustWaitFor = (self: SlotTable, { registration }: Tenant): string | undefined =>
-  registration.after?.find((name) => {
-    const first = self.names.get(name)?.first
-    for (let other = first; other !== undefined; other = other.younger) {
-      if (isReady(other)) return false
-    }
-    return first !== undefined
+/** The first name that holds this tenant up: somebody bears it, and none of them is ready. */
+export const holderOf = ({ names }: SlotTable, { registration: { after = [] } }: Tenant): string | undefined =>
+  after.find((name) => {
+    const namesakes = names.get(name)
+    return namesakes?.first !== undefined && namesakes.ready === 0
   })
 
-/** At work, and not about to leave. */
-const isReady = ({ life }: Tenant): boolean => life._tag === "Running" && life.ready && life.told === undefined
-
-/** Takes a tenant out of its queue, until `letGo` is called with that name. */
+/** Takes a waiting tenant out of its queue until one of this name is ready, or nobody bears it any more. */
 export const hold = (self: SlotTable, tenant: Tenant, name: string): void => {
-  enter(self, tenant, { _tag: "Waiting", heldBy: name })
-  const held = self.held.get(name)
-  if (held === undefined) self.held.set(name, new Set([tenant]))
-  else held.add(tenant)
+  const life: Waiting = { _tag: "Waiting", heldBy: name }
+  enter(self, tenant, life)
+  Heap.push(self.names.get(name)!.held ??= waitingQueue(), { tenant, life })
 }
 
-/** Puts those back into their queues who were held by this name. Whether they may start is seen when it is their turn. */
-export const letGo = (self: SlotTable, name: string): void => {
-  const held = self.held.get(name)
+/** Who was held up waits for its turn again, and for its other names then. */
+const letGo = (self: SlotTable, namesakes: Namesakes): void => {
+  const { held } = namesakes
   if (held === undefined) return
-  self.held.delete(name)
-  for (const tenant of held) {
-    // It may have been put back by a recovery meanwhile.
-    if (tenant.life._tag === "Waiting" && tenant.life.heldBy === name) toWaiting(self, tenant)
+  namesakes.held = undefined
+  for (let turn = Heap.pop(held); turn !== undefined; turn = Heap.pop(held)) toWaiting(self, turn.tenant)
+}
+
+/** The worker has said that it is ready. */
+export const setReady = (self: SlotTable, tenant: Tenant, life: Running, now: number): void => {
+  life.ready = true
+  life.heardAt = life.workedAt = now
+  touch(self, tenant)
+  const namesakes = self.names.get(tenant.registration.name)!
+  namesakes.ready++
+  letGo(self, namesakes)
+}
+
+/** How a name waits for itself, by way of those that are registered and of whoever starts after these. */
+export const roadBack = (
+  self: SlotTable,
+  name: string,
+  after: ReadonlyArray<string>
+): ReadonlyArray<string> | undefined => {
+  // Mostly nobody waits for whoever is new, and there is nothing to search.
+  if (!after.includes(name) && (self.awaited.get(name) ?? 0) === 0) return undefined
+  /** By a name that somebody waits for, the name of whoever does. */
+  const waiters = new Map(after.map((next) => [next, name]))
+  for (const next of waiters.keys()) {
+    if (next === name) break
+    for (const { registration } of namesakes(self, next)) {
+      for (const other of registration.after ?? []) if (!waiters.has(other)) waiters.set(other, next)
+    }
   }
+  if (!waiters.has(name)) return undefined
+  const road = [name]
+  for (let waiter = waiters.get(name)!; waiter !== name; waiter = waiters.get(waiter)!) road.unshift(waiter)
+  return [name, ...road]
 }
 
 export const toStarting = (self: SlotTable, tenant: Tenant): void => {
@@ -608,13 +646,17 @@ export const restore = (options: {
     const tenant: Tenant = { ...lodger, life: { ...lodger.life }, version: 0, elder: undefined, younger: undefined }
     const life = tenant.life
     admit(self, tenant)
-    if (life._tag === "Running") self.pids.set(life.pid, tenant)
+    if (life._tag === "Running") {
+      self.pids.set(life.pid, tenant)
+      if (life.ready) self.names.get(tenant.registration.name)!.ready++
+    }
     if (hasChild(tenant)) {
       self.children++
       if (tenant.attached) self.attachedChildren++
     }
-    if (life._tag === "Waiting" && life.heldBy === undefined) queue(self, tenant)
-    if (life._tag === "Waiting" && life.heldBy !== undefined) hold(self, tenant, life.heldBy)
+    if (life._tag === "Waiting" && life.heldBy === undefined) {
+      Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
+    }
     if (life._tag === "Resting") Heap.push(self.due, { tenant, life })
     if ("killAt" in life && life.killAt !== undefined) {
       Heap.push(self.deadlines, { tenant, life, at: life.killAt })
@@ -623,6 +665,12 @@ export const restore = (options: {
   }
   for (let slot = 0; slot < self.untouched; slot++) {
     if (self.seats[slot] === undefined) Heap.push(self.freed, slot)
+  }
+  // When everybody is there whom they wait for.
+  for (const tenant of tenants(self)) {
+    const { life } = tenant
+    if (life._tag !== "Waiting" || life.heldBy === undefined) continue
+    Heap.push(self.names.get(life.heldBy)!.held ??= waitingQueue(), { tenant, life })
   }
   return self
 }
@@ -648,16 +696,15 @@ export const broken = (self: SlotTable): string | undefined => {
     if (tenant.ref.generation !== self.generations[slot]) return `T2: slot ${slot} has a tenant of another generation`
     const life = tenant.life
     if (life._tag === "Waiting") {
+      const { heldBy } = life
       const queued = standing(self.waiting[tenant.registration.startTime], tenant)
-      if (queued !== (life.heldBy === undefined ? 1 : 0)) {
+      const holders = heldBy === undefined ? undefined : self.names.get(heldBy)
+      const held = holders?.held === undefined ? 0 : standing(holders.held, tenant)
+      if (queued + held !== 1 || (held === 1) !== (heldBy !== undefined)) {
         return `T5: the tenant of slot ${slot} waits in no queue, or in two`
       }
-      if (life.heldBy !== undefined) {
-        const bearers = namesakes(self, life.heldBy)
-        if (bearers.length === 0 || bearers.some(isReady)) {
-          return `T15: slot ${slot} is held by "${life.heldBy}" for nothing`
-        }
-        if (self.held.get(life.heldBy)?.has(tenant) !== true) return `T15: slot ${slot} is held, and nobody knows`
+      if (heldBy !== undefined && (holders!.first === undefined || holders!.ready > 0)) {
+        return `T5: the tenant of slot ${slot} is held up by "${heldBy}" without need`
       }
     }
     if (life._tag === "Resting" && standing(self.due, tenant) !== 1) {
@@ -705,6 +752,10 @@ export const broken = (self: SlotTable): string | undefined => {
   if (number(hasChild) !== self.children) return `T4: ${self.children} children counted, ${number(hasChild)} alive`
   if (number((_) => _.attached && hasChild(_)) !== self.attachedChildren) return "T4: attached children miscounted"
   if (number((_) => _.job) !== self.jobs) return "T4: jobs miscounted"
+  for (const [name, counted] of self.awaited) {
+    const waiters = seated.flatMap(({ registration }) => registration.after ?? []).filter((one) => one === name)
+    if (waiters.length !== counted) return `T4: those who start after "${name}" miscounted`
+  }
   for (const [name, counted] of self.classes) {
     if (number((_) => _.registration.class === name) !== counted) return `T4: class "${name}" miscounted`
   }
@@ -714,8 +765,11 @@ export const broken = (self: SlotTable): string | undefined => {
       return `T8: slot ${slot} is ${free ? "free but lost" : "taken but free"}`
     }
   }
-  for (const [name, { last }] of self.names) {
+  for (const [name, { last, ready }] of self.names) {
     const found = namesakes(self, name)
+    if (found.filter(({ life }) => life._tag === "Running" && life.ready).length !== ready) {
+      return `T5: "${name}" counts ${ready} that are ready`
+    }
     const fits = found.every((tenant, index) =>
       self.seats[tenant.ref.slot] === tenant && tenant.registration.name === name &&
       tenant.elder === found[index - 1] && (index === 0 || found[index - 1]!.sequence < tenant.sequence)

@@ -112,7 +112,7 @@ const live = (
     report("Ready")
     const signs: Array<Effect.Effect<void>> = []
     if (heartbeatMillis !== undefined) {
-      signs.push(repeat(heartbeatMillis / 3, Number.POSITIVE_INFINITY, () => report({ _tag: "Beat" })))
+      signs.push(repeat(Math.floor(heartbeatMillis / 3), Number.POSITIVE_INFINITY, () => report({ _tag: "Beat" })))
     }
     if (progress !== undefined) {
       const { every, times } = progress

@@ -813,6 +813,10 @@ const describe = (event: PostmasterEvent): string => {
     case "Started":
     case "Ready":
       return `${event._tag}${about} ${event.pid}`
+    case "Progressed":
+      return `${event._tag}${about} ${event.pid} ${event.progress.done}`
+    case "Hung":
+      return `${event._tag}${about} ${event.pid} ${event.missed}`
     case "NotStarted":
       return `${event._tag}${about} next ${event.nextStartInMillis}`
     case "SignalSent":
@@ -843,8 +847,6 @@ const describe = (event: PostmasterEvent): string => {
       return `${event._tag}${about} ${event.spare}`
     case "Parked":
       return `${event._tag}${about} ${event.failures} ${event.withinMillis}`
-    case "Hung":
-    case "Progressed":
     case "Replacing":
     case "Resumed":
     case "Registered":

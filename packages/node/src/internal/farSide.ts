@@ -235,7 +235,7 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
 
   const begin = (launch: LifeOrder): void => {
     const { entry, heartbeatMillis, name } = launch.registration
-    beatMillis = heartbeatMillis === undefined ? undefined : heartbeatMillis / 3
+    beatMillis = heartbeatMillis === undefined ? undefined : Math.floor(heartbeatMillis / 3)
     carrier.entitle(`bgworker: ${name}`)
     void importModule(entry.module).then(
       (module) => {
