@@ -69,6 +69,16 @@ const inSparesOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["sparesLoop"]
   }))
 
+const inAdmission = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: true,
+    tests: ["admission", "properties"]
+  }))
+
 export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/restarts.ts", [
     ["a delay grows one failure too early", "failures - 1 - thenMillis.length", "failures - thenMillis.length"],
@@ -115,8 +125,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a full table or class refuses nobody",
-      "bereaved(state, registration, owner) ?? crowded(state, registration)",
-      "bereaved(state, registration, owner)"
+      "(holder === undefined ? crowded(turn, registration) : taken(turn, registration, holder))",
+      "(holder === undefined ? undefined : taken(turn, registration, holder))"
     ],
     [
       "whoever belongs to a life that is over is registered",
@@ -1076,6 +1086,27 @@ export const faults: ReadonlyArray<Fault> = [
       "severity[self] > severity[that]",
       "severity[self] >= severity[that]"
     ]
+  ]),
+  ...inAdmission("internal/machine.ts", [
+    ["a key is nobody's", "SlotTable.findKey(state.table, registration.key)\n", "undefined\n"],
+    [
+      "a key is answered with whoever holds it",
+      "  if (!holder.doomed && !isAnother) return undefined\n",
+      "  return undefined\n"
+    ],
+    ["a key is answered with one that ends", "if (!holder.doomed && !isAnother)", "if (!isAnother)"],
+    ["a key is answered with another worker", "if (!holder.doomed && !isAnother)", "if (!holder.doomed)"],
+    ["one who is wanted is in the way", "if (!holder.doomed && !isAnother) return undefined\n", ""]
+  ]),
+  ...inAdmission("Registration.ts", [
+    ["another entry is the same worker", "self.entry.module === that.entry.module && ", ""],
+    ["another type is the same worker", "self.type === that.type &&\n", "\n"],
+    ["a key may be blank", " ?? checkName(self, \"key\")", ""]
+  ]),
+  ...inAdmission("internal/slotTable.ts", [
+    ["whoever has gone still holds its key", "  hold(self, tenant, undefined)\n", ""],
+    ["a key is held by nobody", "  hold(self, tenant, tenant)\n", ""],
+    ["keys that nobody holds pile up", "  sweep(self, self.keys, (held) => held === undefined)\n", ""]
   ]),
   ...inSpares("internal/spares.ts", [
     [

@@ -59,6 +59,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly protocol: Calls<Rpcs> | undefined
   readonly flags: ReadonlyArray<Flag>
   readonly class: string | undefined
+  readonly key: string | undefined
   readonly resources: ReadonlyArray<string>
   readonly startTime: StartTime
   readonly restart: Restart.Restart
@@ -97,6 +98,12 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly flags?: ReadonlyArray<Flag> | undefined
   /** The class that `PostmasterConfig.classLimits` may limit. Defaults to none. */
   readonly class?: string | undefined
+  /**
+   * At most one worker of this key is registered at a time. To register it
+   * again answers the handle of the registration that exists, with the
+   * arguments that it was given. Defaults to none.
+   */
+  readonly key?: string | undefined
   /**
    * Names of what the worker uses, a database say, and is ended for when
    * somebody calls `Postmaster.terminateUsers` with one of them
@@ -167,6 +174,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   protocol: options.protocol,
   flags: options.flags ?? [],
   class: options.class,
+  key: options.key,
   resources: options.resources ?? [],
   startTime: options.startTime ?? "RecoveryFinished",
   restart: Restart.fromInput(options.restart ?? "never"),
@@ -206,6 +214,65 @@ export const named: {
     self: BackgroundWorker<Args, Rpcs>,
     name: string
   ): BackgroundWorker<Args, Rpcs> => ({ ...self, name })
+)
+
+/**
+ * Gives a definition a key: of all workers that name the same key, at most one
+ * is registered at a time.
+ *
+ * **When to use**
+ *
+ * Use where several callers need the same worker, and none of them knows
+ * whether another one has registered it: one worker per tenant, per file, per
+ * shard.
+ *
+ * **Details**
+ *
+ * `register` answers the handle of the registration that exists, which takes no
+ * other slot. The key is free again when that registration has ended. If the
+ * holder is of another definition (another name, type or entry), or has been
+ * told to end for good, registering fails with `KeyTaken`.
+ *
+ * **Gotchas**
+ *
+ * The arguments are those of whoever came first, and so is the owner of a worker
+ * with `ownership: "registrant"`.
+ *
+ * **Example** (One worker per tenant)
+ *
+ * ```ts
+ * import { BackgroundWorker, Postmaster } from "@effect-postmaster/core"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Index = BackgroundWorker.make("index", {
+ *   entry: { module: new URL("./index-worker.ts", import.meta.url) },
+ *   args: Schema.Struct({ tenant: Schema.String })
+ * })
+ *
+ * export const indexOf = Effect.fnUntraced(function*(tenant: string) {
+ *   const postmaster = yield* Postmaster
+ *   return yield* postmaster.register(Index.pipe(BackgroundWorker.keyed(`index ${tenant}`)), { tenant })
+ * })
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const keyed: {
+  (
+    key: string
+  ): <Args extends ArgsSchema, Rpcs extends Rpc.Any>(self: BackgroundWorker<Args, Rpcs>) => BackgroundWorker<Args, Rpcs>
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    key: string
+  ): BackgroundWorker<Args, Rpcs>
+} = /* @__PURE__ */ dual(
+  2,
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    key: string
+  ): BackgroundWorker<Args, Rpcs> => ({ ...self, key })
 )
 
 /**
@@ -257,6 +324,7 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     args: null,
     flags: self.flags,
     ...(self.class === undefined ? undefined : { class: self.class }),
+    ...(self.key === undefined ? undefined : { key: self.key }),
     ...(self.resources.length === 0 ? undefined : { resources: self.resources }),
     startTime: self.startTime,
     restart: self.restart,

@@ -100,7 +100,8 @@ export class Postmaster extends Context.Service<Postmaster, {
   /**
    * Registers a worker; it starts as soon as its start time has come
    * (`RegisterDynamicBackgroundWorker`). Returns when the slot is taken, not
-   * when the worker runs.
+   * when the worker runs. A worker with a key that is registered already is
+   * answered with the handle of that registration.
    */
   readonly register: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any = never>(
     worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,

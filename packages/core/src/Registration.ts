@@ -93,6 +93,8 @@ export const Registration = Schema.Struct({
   args: Schema.Json,
   flags: Schema.Array(Flag),
   class: Schema.optionalKey(Schema.String),
+  /** Of all that name the same key, at most one is registered at a time. */
+  key: Schema.optionalKey(Schema.String),
   /** Names of what the worker uses and gives up when somebody else needs it. */
   resources: Schema.optionalKey(Schema.Array(Schema.String)),
   startTime: StartTime,
@@ -160,9 +162,10 @@ export const isAttached = (self: Registration): boolean => self.flags.includes("
 
 const checkName = (
   self: Registration,
-  field: "name" | "type"
+  field: "name" | "type" | "key"
 ): RegistrationErrorReason | undefined => {
   const value = self[field]
+  if (value === undefined) return undefined
   const detail = nameProblem(value)
   return detail === undefined ? undefined : new InvalidName({ worker: self.name, field, value, detail })
 }
@@ -222,19 +225,30 @@ const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefin
 }
 
 /**
+ * Returns `true` when two registrations are of the same definition, as far as
+ * one can tell: name, type and entry.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isSameDefinition = (self: Registration, that: Registration): boolean =>
+  self.name === that.name && self.type === that.type &&
+  self.entry.module === that.entry.module && self.entry.export === that.entry.export
+
+/**
  * Checks a registration and returns the first reason to refuse it, or
  * `undefined` (PostgreSQL: `SanityCheckBackgroundWorker`).
  *
  * **Details**
  *
- * The order is fixed: name and type, database without shared memory, database
+ * The order is fixed: name, type and key, database without shared memory, database
  * at postmaster start, restart policy, stop timeout, parallel with restart.
  *
  * @category validation
  * @since 0.1.0
  */
 export const sanityCheck = (self: Registration): RegistrationErrorReason | undefined => {
-  const invalidName = checkName(self, "name") ?? checkName(self, "type")
+  const invalidName = checkName(self, "name") ?? checkName(self, "type") ?? checkName(self, "key")
   if (invalidName !== undefined) return invalidName
   if (self.flags.includes("DatabaseConnection")) {
     if (!isAttached(self)) return new SharedMemoryRequired({ worker: self.name })

@@ -49,7 +49,7 @@ export class InvalidDefinition extends Schema.TaggedError<InvalidDefinition>(
 }
 
 /**
- * The worker's name or type is empty, longer than 95 bytes, or not printable.
+ * The worker's name, type or key is empty, longer than 95 bytes, or not printable.
  *
  * @category errors
  * @since 0.1.0
@@ -58,7 +58,7 @@ export class InvalidName extends Schema.TaggedError<InvalidName>(
   "@effect-postmaster/core/RegistrationError/InvalidName"
 )("InvalidName", {
   worker: Schema.String,
-  field: Schema.Literals(["name", "type"]),
+  field: Schema.Literals(["name", "type", "key"]),
   value: Schema.String,
   detail: Schema.String
 }) {
@@ -181,7 +181,7 @@ export class ClassLimitReached extends Schema.TaggedError<ClassLimitReached>(
 }
 
 /**
- * Schema of one line of `SlotsExhausted.occupants`.
+ * Schema of whoever is in the way of a registration.
  *
  * @category schemas
  * @since 0.1.0
@@ -189,7 +189,9 @@ export class ClassLimitReached extends Schema.TaggedError<ClassLimitReached>(
 export const Occupant = Schema.Struct({
   ref: SlotRef,
   name: Schema.String,
-  state: Schema.String
+  state: Schema.String,
+  /** How long ago it was registered, in milliseconds. */
+  ageMillis: Schema.Finite
 })
 
 /**
@@ -199,6 +201,31 @@ export const Occupant = Schema.Struct({
  * @since 0.1.0
  */
 export interface Occupant extends Schema.Schema.Type<typeof Occupant> {}
+
+const showOccupant = ({ ageMillis, name, ref, state }: Occupant): string =>
+  `"${name}" (slot ${ref.slot}, ${state}, ${Math.floor(ageMillis / 1000)} s old)`
+
+/**
+ * The key is held by a worker of another definition, or by one that has been
+ * told to end for good and has not ended yet.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KeyTaken extends Schema.TaggedError<KeyTaken>(
+  "@effect-postmaster/core/RegistrationError/KeyTaken"
+)("KeyTaken", {
+  worker: Schema.String,
+  key: Schema.String,
+  occupant: Occupant,
+  /** Whether the key comes free as soon as the occupant has ended. */
+  isEnding: Schema.Boolean
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": key ${JSON.stringify(this.key)} is held by ` +
+      `${showOccupant(this.occupant)}, ${this.isEnding ? "which has not ended yet" : "which is another worker"}`
+  }
+}
 
 const maxNamed = 8
 
@@ -216,7 +243,7 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
   occupants: Schema.Array(Occupant)
 }) {
   override get message(): string {
-    const named = this.occupants.slice(0, maxNamed).map((_) => `"${_.name}" (slot ${_.ref.slot}, ${_.state})`)
+    const named = this.occupants.slice(0, maxNamed).map(showOccupant)
     const more = this.maxWorkers - named.length
     const taken = this.maxWorkers === 1 ? "the only slot is taken" : `all ${this.maxWorkers} slots are taken`
     return `background worker "${this.worker}": ${taken}` +
@@ -240,6 +267,7 @@ export const RegistrationErrorReason = Schema.Union([
   InvalidInterval,
   ParallelRestart,
   InvalidArguments,
+  KeyTaken,
   ClassLimitReached,
   SlotsExhausted
 ])

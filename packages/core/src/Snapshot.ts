@@ -38,6 +38,7 @@ export const WorkerSnapshot = Schema.Struct({
   name: Schema.String,
   type: Schema.String,
   class: Schema.optionalKey(Schema.String),
+  key: Schema.optionalKey(Schema.String),
   attached: Schema.Boolean,
   startTime: StartTime,
   state: WorkerState,

@@ -109,6 +109,11 @@ const pool: ReadonlyArray<Registration> = [
   attached("attachedQuitter", {
     restart: Restart.giveUp(Restart.after(10), { failures: 2, within: 60_000, outcome: "Unregister" })
   }),
+  define("keyedJob", { key: "blue" }),
+  define("keyedService", { ...after(400), key: "blue" }),
+  attached("keyedAttached", { ...after(0), key: "red", startTime: "PostmasterStart" }),
+  define("keyedParallel", { key: "red", class: "parallel" }),
+  define("wrongKey", { key: " " }),
   define("wrongLimit", { restart: Restart.giveUp(Restart.after(0), { failures: 0, within: 1 }) }),
   define("wrongName", { type: "" }),
   define("wrongFlags", { flags: ["DatabaseConnection"] }),
@@ -297,8 +302,11 @@ class Lineup {
           break
         }
         case "Reply":
-          assert.isFalse(this.watches.has(keyOf(action.ref)), "a reference was used twice")
-          this.watches.set(keyOf(action.ref), Watch.make("w", action.ref))
+          // Whoever holds a key is answered with again and again.
+          if (this.watches.get(keyOf(action.ref))?.gone !== false) {
+            assert.isFalse(this.watches.has(keyOf(action.ref)), "a reference was used twice")
+            this.watches.set(keyOf(action.ref), Watch.make("w", action.ref))
+          }
           seen.answers.push({ request: action.request, answer: action.ref })
           break
         case "Reject":

@@ -275,6 +275,12 @@ export class Naive {
     const bereaved = owner !== undefined &&
       !this.seated.some((one) => isSame(one.ref, owner.ref) && one.pid === owner.pid)
     if (bereaved) return "NotAccepting"
+    const holder = this.seated.find((one) => one.registration.key === registration.key && one.registration.key)
+    if (holder !== undefined) {
+      const isAnother = holder.registration.name !== registration.name ||
+        holder.registration.entry.module !== registration.entry.module
+      return isAnother || holder.terminated ? "KeyTaken" : holder.ref
+    }
     const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
     const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
     if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"

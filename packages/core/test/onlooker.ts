@@ -145,6 +145,7 @@ export class Onlooker {
       name,
       type: registration.type,
       ...(registration.class === undefined ? undefined : { class: registration.class }),
+      ...(registration.key === undefined ? undefined : { key: registration.key }),
       attached: isAttached(registration),
       startTime: registration.startTime,
       state: "Waiting",

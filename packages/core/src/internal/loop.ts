@@ -298,8 +298,8 @@ export const make: (
         case "Reply": {
           const request = requests.get(action.request)!
           requests.delete(action.request)
-          const watch = Watch.make(request.name, action.ref)
-          watches[action.ref.slot] = watch
+          // Whoever holds a key already is watched already.
+          const watch = watches[action.ref.slot] ??= Watch.make(request.name, action.ref)
           answers.push(() => request.resume(Effect.succeed(watch)))
           return
         }

@@ -24,14 +24,16 @@
  * - M9  A doomed tenant has a child that has been told, or will be told at its birth.
  * - M10 Whoever belongs to a life ends with it, and with no other.
  * - M11 Whoever is parked has failed as often as its policy allows, and starts no more until it is resumed.
+ * - M12 Of all that name a key, one is seated at most; whoever asks for it once more is answered with that one.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
-import { type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
+import { isSameDefinition, type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
 import {
   ClassLimitReached,
+  KeyTaken,
   NotAccepting,
   type Occupant,
   type RegistrationErrorReason,
@@ -261,10 +263,16 @@ const registerRequested = (
 ): void => {
   const { state, now } = turn
   const owner = typeof registrant === "object" && registration.ownership === "registrant" ? registrant : undefined
+  const holder = registration.key === undefined ? undefined : SlotTable.findKey(state.table, registration.key)
   const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ??
-    bereaved(state, registration, owner) ?? crowded(state, registration)
+    bereaved(state, registration, owner) ??
+    (holder === undefined ? crowded(turn, registration) : taken(turn, registration, holder))
   if (reason !== undefined) {
     turn.actions.push({ _tag: "Reject", request, reason })
+    return
+  }
+  if (holder !== undefined) {
+    turn.actions.push({ _tag: "Reply", request, ref: holder.ref })
     return
   }
   const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner })
@@ -300,20 +308,41 @@ const bereaved = (
     ? undefined
     : new NotAccepting({ worker: registration.name, phase: state.phase, detail: "whoever registered it has ended" })
 
+/** Whoever holds the key is the one that is wanted, and goes on, or is in the way. */
+const taken = (
+  turn: Turn,
+  registration: Registration,
+  holder: SlotTable.Tenant
+): RegistrationErrorReason | undefined => {
+  const isAnother = !isSameDefinition(registration, holder.registration)
+  if (!holder.doomed && !isAnother) return undefined
+  return new KeyTaken({
+    worker: registration.name,
+    key: registration.key!,
+    occupant: occupant(turn, holder),
+    isEnding: holder.doomed
+  })
+}
+
 const maxOccupants = 64
 
-const crowded = (state: State, registration: Registration): RegistrationErrorReason | undefined => {
-  const { settings, table } = state
+const occupant = ({ now }: Turn, tenant: SlotTable.Tenant): Occupant => ({
+  ref: tenant.ref,
+  name: tenant.registration.name,
+  state: SlotTable.stateOf(tenant).toLowerCase(),
+  ageMillis: now - tenant.registeredAt
+})
+
+const crowded = (turn: Turn, registration: Registration): RegistrationErrorReason | undefined => {
+  const { settings, table } = turn.state
   const worker = registration.name
   const limit = registration.class === undefined ? undefined : settings.classLimits[registration.class]
   if (limit !== undefined && SlotTable.countOfClass(table, registration.class!) >= limit) {
     return new ClassLimitReached({ worker, class: registration.class!, limit })
   }
   if (!SlotTable.isFull(table)) return undefined
-  const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant): ReadonlyArray<Occupant> =>
-    tenant === undefined
-      ? []
-      : [{ ref: tenant.ref, name: tenant.registration.name, state: SlotTable.stateOf(tenant).toLowerCase() }]
+  const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant) =>
+    tenant === undefined ? [] : [occupant(turn, tenant)]
   )
   return new SlotsExhausted({ worker, maxWorkers: settings.maxWorkers, occupants })
 }

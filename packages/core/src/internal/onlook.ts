@@ -105,6 +105,7 @@ const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot
     name: registration.name,
     type: registration.type,
     ...(registration.class === undefined ? undefined : { class: registration.class }),
+    ...(registration.key === undefined ? undefined : { key: registration.key }),
     attached: tenant.attached,
     startTime: registration.startTime,
     state: SlotTable.stateOf(tenant),

@@ -22,6 +22,7 @@
  *   see of a tenant changes together with its version; what comes or goes changes its page's.
  * - T12 A tenant that belongs to a worker is known at that worker's seat as long as the life runs that registered it;
  *   when that life is over, the tenant is doomed. Nobody else is known there.
+ * - T13 Every tenant with a key is found by it; nobody else is. So no key has two tenants.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
@@ -155,6 +156,8 @@ export interface SlotTable {
   jobs: number
   readonly classes: Map<string, number>
   readonly names: Map<string, Namesakes>
+  /** A key that nobody holds at the moment has no tenant. */
+  readonly keys: Map<string, Tenant | undefined>
   readonly pids: Map<Pid, Tenant>
   /** By the slot of the owner, the slots of those who end with its present life. */
   readonly owned: Array<Set<number> | undefined>
@@ -189,6 +192,7 @@ export const make = (size: number): SlotTable => ({
   jobs: 0,
   classes: new Map(),
   names: new Map(),
+  keys: new Map(),
   pids: new Map(),
   owned: [],
   version: 0,
@@ -225,6 +229,9 @@ export const namesakes = (self: SlotTable, name: string): ReadonlyArray<Tenant> 
   for (let tenant = self.names.get(name)?.first; tenant !== undefined; tenant = tenant.younger) found.push(tenant)
   return found
 }
+
+/** The tenant that holds this key. */
+export const findKey = (self: SlotTable, key: string): Tenant | undefined => self.keys.get(key)
 
 /** The tenant that runs under this pid. */
 export const findPid = (self: SlotTable, pid: number): Tenant | undefined => self.pids.get(pid as Pid)
@@ -292,6 +299,7 @@ const admit = (self: SlotTable, tenant: Tenant): void => {
     ;(self.owned[tenant.owner.ref.slot] ??= new Set()).add(tenant.ref.slot)
   }
   count(self, tenant, 1)
+  hold(self, tenant, tenant)
   join(self, tenant)
   touch(self, tenant)
 }
@@ -303,8 +311,15 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   Heap.push(self.freed, tenant.ref.slot)
   if (tenant.owner !== undefined) self.owned[tenant.owner.ref.slot]?.delete(tenant.ref.slot)
   count(self, tenant, -1)
+  hold(self, tenant, undefined)
   leave(self, tenant)
   touch(self, tenant)
+}
+
+const hold = (self: SlotTable, { registration: { key } }: Tenant, holder: Tenant | undefined): void => {
+  if (key === undefined) return
+  self.keys.set(key, holder)
+  sweep(self, self.keys, (held) => held === undefined)
 }
 
 /** Puts a tenant at the end of its namesakes. */
@@ -541,6 +556,8 @@ export const broken = (self: SlotTable): string | undefined => {
       if (self.owned[owner.ref.slot]?.has(slot) !== true) return `T12: slot ${slot} is not known to its owner`
     }
     if (!namesakes(self, tenant.registration.name).includes(tenant)) return `T9: slot ${slot} is not found by its name`
+    const { key } = tenant.registration
+    if (key !== undefined && findKey(self, key) !== tenant) return `T13: slot ${slot} is not found by its key`
     const bearer = life._tag === "Running" ? findPid(self, life.pid) : tenant
     if (bearer === undefined) return `T10: slot ${slot} is not found by its pid`
     const page = self.pages[Math.floor(slot / pageSize)]!
@@ -575,6 +592,12 @@ export const broken = (self: SlotTable): string | undefined => {
     if (!fits || found.at(-1) !== last) return `T9: "${name}" finds somebody else, or in the wrong order`
   }
   if (self.names.size > maxVoid(self.tenants)) return "T9: names that nobody bears pile up"
+  for (const [key, holder] of self.keys) {
+    if (holder !== undefined && (self.seats[holder.ref.slot] !== holder || holder.registration.key !== key)) {
+      return `T13: key "${key}" finds somebody else`
+    }
+  }
+  if (self.keys.size > maxVoid(self.tenants)) return "T13: keys that nobody holds pile up"
   for (const [pid, { life, ref }] of self.pids) {
     const bears = life._tag === "Running" && life.pid === pid
     if (!bears || self.seats[ref.slot]?.life !== life) return `T10: pid ${pid} finds somebody else`

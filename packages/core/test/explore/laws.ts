@@ -263,6 +263,7 @@ export const laws: { readonly [name: string]: Law } = {
 
   "L7 generations never fall, and a new tenancy has a new one": ({ after, before, replies }) => {
     for (const { ref } of replies) {
+      if (tenancyOf(before, ref)?.over === false) continue
       const older = before.tenancies.filter((one) => one.ref.slot === ref.slot)
       if (older.some((one) => one.ref.generation >= ref.generation)) return `slot ${ref.slot} went back in time`
     }
@@ -292,7 +293,7 @@ export const laws: { readonly [name: string]: Law } = {
       if (told.filter((order) => order.gone).length !== (seated ? 0 : 1)) return `slot ${ref.slot}: gone or not?`
       if (told.some((order) => order.gone && order.status._tag !== "Stopped")) return `slot ${ref.slot} ended alive`
       if (over) continue
-      const was = isNew ? "NotYetStarted" : statusOf(before, ref)
+      const was = isNew && !wasSeated ? "NotYetStarted" : statusOf(before, ref)
       const is = statusOf(after, ref)
       if (was !== is && toldOf(told.at(-1)?.status) !== is) {
         return `slot ${ref.slot} went from ${was} to ${is}, told ${toldOf(told.at(-1)?.status)}`
@@ -466,6 +467,7 @@ export const laws: { readonly [name: string]: Law } = {
     const limit = name === undefined ? undefined : settings.classLimits[name]
     const crowded = limit !== undefined && seated.filter((one) => one.registration.class === name).length >= limit
     if (rejections[0]!.reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
+    if (rejections[0]!.reason._tag === "KeyTaken") return undefined
     if (rejections[0]!.reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
     if (rejections[0]!.reason._tag !== "SlotsExhausted") return `refused for ${rejections[0]!.reason._tag}`
     return seated.length >= settings.maxWorkers ? undefined : "there is room in the table"
@@ -780,6 +782,30 @@ export const laws: { readonly [name: string]: Law } = {
     if (tenant.failures + tenant.failedAt.length + tenant.failedBirths > 0) return "its failures are remembered"
     if (tenant.lives !== earlier?.lives) return "its lives are forgotten"
     return tenant.life._tag === "Waiting" || tenant.life._tag === "Starting" ? undefined : `it is ${tenant.life._tag}`
+  },
+
+  "L48 of all that name a key at most one is registered": ({ after }) => {
+    const keys = after.tenancies.flatMap(({ over, registration: { key } }) => over || key === undefined ? [] : [key])
+    return new Set(keys).size === keys.length ? undefined : `${keys.join()} are held`
+  },
+
+  "L49 whoever asks for a key that is held is answered with its holder, or refused for it; nobody else is": (
+    { actions, before, input, rejections, replies }
+  ) => {
+    if (input._tag !== "RegisterRequested") return undefined
+    const { registration } = input
+    const holder = registration.key === undefined
+      ? undefined
+      : before.tenancies.find((one) => !one.over && one.registration.key === registration.key)
+    const refused = rejections.some(({ reason }) => reason._tag === "KeyTaken")
+    const answered = replies.find(({ ref }) => tenancyOf(before, ref)?.over === false)
+    if (holder === undefined || isBereaved(before, input)) {
+      return refused || answered !== undefined ? "nobody holds it, or it was not asked for" : undefined
+    }
+    if (actions.some((one) => one._tag === "Publish" && one.event._tag === "Registered")) return "somebody was seated"
+    const isWanted = holder.registration.name === registration.name && !holder.terminated
+    if (isWanted) return answered !== undefined && sameRef(answered.ref, holder.ref) ? undefined : "it was refused"
+    return refused ? undefined : "it was answered with another, or with one that ends"
   }
 }
 

@@ -491,7 +491,8 @@ export const apply = (
     reserve = reserveAfter(reserve, action, at)
     switch (action._tag) {
       case "Reply":
-        if (input._tag !== "RegisterRequested") break
+        // Whoever asks for a key that is held is answered with its holder.
+        if (input._tag !== "RegisterRequested" || tenancies.some((one) => sameRef(one.ref, action.ref))) break
         tenancies = [...tenancies, {
           ref: action.ref,
           registration: input.registration,

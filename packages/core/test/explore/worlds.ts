@@ -56,6 +56,17 @@ const kinds = {
     }
   }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
+  /** Of all these at most one. */
+  keyed: registration("keyed", { key: "one" }),
+  keyedService: registration("keyedService", {
+    key: "one",
+    restart: { _tag: "After", delayMillis: 20_000, onSuccess: "Unregister" }
+  }),
+  attachedKeyed: registration("attachedKeyed", {
+    ...attached,
+    key: "one",
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" }
+  }),
   /** Never made from a spare, and alone with its module. */
   loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
 }
@@ -248,6 +259,21 @@ export const worlds: { readonly [name: string]: Bounds } = {
     crashes: 3,
     failedBirths: 0,
     resume: true
+  },
+  "one key for three": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.keyed, kinds.keyedService, kinds.job],
+    crashes: 0,
+    failedBirths: 0
+  },
+  "a key in the crash group": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.attachedKeyed, kinds.keyed, kinds.job],
+    crashes: 1,
+    failedBirths: 0
   },
   "workers that belong to workers that belong to a worker": {
     slots: 3,
