@@ -69,6 +69,9 @@ const inSparesOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["sparesLoop"]
   }))
 
+const inLoop = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({ fault, file, find, put, searched: false, tests: ["admission"] }))
+
 const inAdmission = (file: string, faults: ReadonlyArray<Planted>) =>
   faults.map(([fault, find, put]): Fault => ({
     fault,
@@ -125,13 +128,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a full table or class refuses nobody",
-      "(holder === undefined ? crowded(turn, registration) : taken(turn, registration, holder))",
-      "(holder === undefined ? undefined : taken(turn, registration, holder))"
+      "return !isClassFull(state, registration) && !SlotTable.isFull(state.table)",
+      "return true"
     ],
     [
       "whoever belongs to a life that is over is registered",
-      "bereaved(state, registration, owner) ?? crowded",
-      "crowded"
+      "bereaved(state, registration, owner) ?? (holder",
+      "(holder"
     ],
     [
       "whatever a worker registers belongs to it",
@@ -185,13 +188,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever registers too late is never told that it will not start",
-      "if (state.phase === \"Waiting\") return release(turn, tenant, state.recovering ? \"Crash\" : \"ShuttingDown\")",
+      "if (state.phase === \"Waiting\") release(turn, tenant, state.recovering ? \"Crash\" : \"ShuttingDown\")\n  else ",
       ""
     ],
     [
       "one too many in a class",
-      "SlotTable.countOfClass(table, registration.class!) >= limit",
-      "SlotTable.countOfClass(table, registration.class!) > limit"
+      "SlotTable.countOfClass(table, name!) >= limit",
+      "SlotTable.countOfClass(table, name!) > limit"
     ],
     [
       "a terminated worker comes back",
@@ -540,8 +543,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "launches come before the shutdown is seen",
-      "  advance(turn)\n  launch(turn)\n",
-      "  launch(turn)\n  advance(turn)\n"
+      "  advance(turn)\n  admit(turn)\n  launch(turn)\n",
+      "  launch(turn)\n  advance(turn)\n  admit(turn)\n"
     ],
     [
       "a harsher order does not reach whoever is being born",
@@ -1088,15 +1091,95 @@ export const faults: ReadonlyArray<Fault> = [
     ]
   ]),
   ...inAdmission("internal/machine.ts", [
-    ["a key is nobody's", "SlotTable.findKey(state.table, registration.key)\n", "undefined\n"],
+    ["a key is nobody's", "key === undefined ? undefined : SlotTable.findKey(table, key)", "undefined"],
     [
-      "a key is answered with whoever holds it",
-      "  if (!holder.doomed && !isAnother) return undefined\n",
-      "  return undefined\n"
+      "a key is answered with another worker",
+      "  holder.doomed || isSameDefinition(registration, holder.registration)\n    ? undefined\n    : new",
+      "  holder\n    ? undefined\n    : new"
     ],
-    ["a key is answered with one that ends", "if (!holder.doomed && !isAnother)", "if (!isAnother)"],
-    ["a key is answered with another worker", "if (!holder.doomed && !isAnother)", "if (!holder.doomed)"],
-    ["one who is wanted is in the way", "if (!holder.doomed && !isAnother) return undefined\n", ""]
+    [
+      "a key is answered with one that ends",
+      "if (holder !== undefined) return !holder.doomed\n",
+      "if (holder !== undefined) return true\n"
+    ],
+    [
+      "whoever is in the way for a moment is in the way for good",
+      "  holder.doomed || isSameDefinition(registration, holder.registration)\n",
+      "  isSameDefinition(registration, holder.registration)\n"
+    ],
+    ["nobody waits for a slot", "waitMillis > 0 && registrant", "false && registrant"],
+    ["whoever cannot wait waits", "waitMillis > 0 && registrant", "waitMillis >= 0 && registrant"],
+    ["a preload waits", "registrant !== \"Preload\" && !state.stopping", "!state.stopping"],
+    [
+      "a slot is waited for in a shutdown",
+      "registrant !== \"Preload\" && !state.stopping",
+      "registrant !== \"Preload\""
+    ],
+    ["whoever goes away waits on", "  if (waiter !== undefined) return dismiss(turn, waiter)\n", ""],
+    [
+      "what was given and not heard of is kept",
+      "  if (tenant?.request === request) terminateRequested(turn, tenant)\n",
+      ""
+    ],
+    [
+      "what was given is taken, whoever else has it",
+      "if (tenant?.request === request) terminate",
+      "if (tenant !== undefined) terminate"
+    ],
+    ["whoever shares a key may give it back", "    holder.request = undefined\n", ""],
+    [
+      "whoever waits for a key is not told that it is taken",
+      "  if (registration.key !== undefined) state.lobby.stirred = true\n",
+      ""
+    ],
+    ["nobody looks whether a slot is free", "  turn.state.lobby.stirred = true\n", ""],
+    [
+      "those who wait take slots in a recovery",
+      "while (lobby.stirred && state.phase !== \"Waiting\")",
+      "while (lobby.stirred)"
+    ],
+    ["whoever has been seated waits on", "      Lobby.leave(lobby, waiter)\n      answer", "      answer"],
+    [
+      "only the first in the lobby is looked at",
+      "if (!hasRoom(state, waiter.registration)) continue",
+      "if (!hasRoom(state, waiter.registration)) break"
+    ],
+    ["a wait has no end", "    dismiss(turn, waiter)\n  }\n", "    Lobby.leave(lobby, waiter)\n  }\n"],
+    [
+      "a shutdown leaves people waiting",
+      "of Lobby.clear(state.lobby)) {",
+      "of Lobby.clear(Lobby.copy(state.lobby))) {"
+    ],
+    [
+      "nobody is woken for the end of a wait",
+      "earliest(nextSpareAt(state), Lobby.nextDeadlineAt(state.lobby))",
+      "nextSpareAt(state)"
+    ],
+    ["a copy forgets who waits", "  lobby: Lobby.copy(self.lobby),\n", "  lobby: Lobby.make(),\n"],
+    ["nobody is told how long it has waited", "now > since ? { waitedMillis: now - since } : undefined", "undefined"]
+  ]),
+  ...inAdmission("internal/lobby.ts", [
+    ["the lobby has no bound", "  if (self.waiters.size >= maxWaiters) return false\n", ""],
+    ["a wait lasts a moment too long", "waiter.until > now", "waiter.until >= now"],
+    ["whoever has left is dismissed again", "(waiter) => waiters.get(waiter.request) === waiter", "() => true"],
+    [
+      "the last to be refused is the first",
+      "(self, that) => self.until < that.until ||",
+      "(self, that) => self.until > that.until ||"
+    ],
+    ["an endless wait is over at once", "if (Number.isFinite(waiter.until)) Heap", "Heap"]
+  ]),
+  ...inAdmission("internal/checkpoint.ts", [
+    ["a checkpoint forgets who waits", "Lobby.restore(lobby.waiters, lobby.stirred)", "Lobby.make()"]
+  ]),
+  ...inLoop("internal/loop.ts", [
+    ["an answer that nobody hears is kept", "          if (request.isGone) withdraw(action.request, request)\n", ""],
+    ["whoever goes away is not told of", "          withdraw(number, request)\n", ""],
+    [
+      "a key that is held has another watch",
+      "watches[action.ref.slot] ??= Watch.make",
+      "watches[action.ref.slot] = Watch.make"
+    ]
   ]),
   ...inAdmission("Registration.ts", [
     ["another entry is the same worker", "self.entry.module === that.entry.module && ", ""],
@@ -1228,8 +1311,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody wakes the machine for a spare",
-      "      nextSpareAt(state)\n",
-      "      undefined\n"
+      "earliest(nextSpareAt(state), Lobby.nextDeadlineAt(state.lobby))",
+      "Lobby.nextDeadlineAt(state.lobby)"
     ],
     [
       "spares are begun before their time",
@@ -1310,8 +1393,8 @@ export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/checkpoint.ts", [
     [
       "a saved state forgets who belongs to whom",
-      "    owner: tenant.owner\n",
-      "    owner: undefined\n"
+      "    owner: tenant.owner,\n",
+      "    owner: undefined,\n"
     ]
   ]),
   ...inSpares("internal/checkpoint.ts", [

@@ -162,6 +162,12 @@ export class InvalidArguments extends Schema.TaggedError<InvalidArguments>(
   }
 }
 
+/** How long the request has waited for a slot in vain, in milliseconds (`Postmaster.registerWithin`). */
+const waitedMillis = Schema.optionalKey(Schema.Finite)
+
+const showWait = ({ waitedMillis }: { readonly waitedMillis?: number }): string =>
+  waitedMillis === undefined ? "" : `; waited ${Math.round(waitedMillis)} ms for it`
+
 /**
  * As many workers of the class are registered as its limit allows.
  *
@@ -173,10 +179,12 @@ export class ClassLimitReached extends Schema.TaggedError<ClassLimitReached>(
 )("ClassLimitReached", {
   worker: Schema.String,
   class: Schema.String,
-  limit: Schema.Natural
+  limit: Schema.Natural,
+  waitedMillis
 }) {
   override get message(): string {
-    return `background worker "${this.worker}": class "${this.class}" has reached its limit of ${this.limit}`
+    return `background worker "${this.worker}": class "${this.class}" has reached its limit of ${this.limit}` +
+      showWait(this)
   }
 }
 
@@ -219,11 +227,13 @@ export class KeyTaken extends Schema.TaggedError<KeyTaken>(
   key: Schema.String,
   occupant: Occupant,
   /** Whether the key comes free as soon as the occupant has ended. */
-  isEnding: Schema.Boolean
+  isEnding: Schema.Boolean,
+  waitedMillis
 }) {
   override get message(): string {
     return `background worker "${this.worker}": key ${JSON.stringify(this.key)} is held by ` +
-      `${showOccupant(this.occupant)}, ${this.isEnding ? "which has not ended yet" : "which is another worker"}`
+      `${showOccupant(this.occupant)}, ${this.isEnding ? "which has not ended yet" : "which is another worker"}` +
+      showWait(this)
   }
 }
 
@@ -240,7 +250,8 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
 )("SlotsExhausted", {
   worker: Schema.String,
   maxWorkers: Schema.Natural,
-  occupants: Schema.Array(Occupant)
+  occupants: Schema.Array(Occupant),
+  waitedMillis
 }) {
   override get message(): string {
     const named = this.occupants.slice(0, maxNamed).map(showOccupant)
@@ -248,7 +259,7 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
     const taken = this.maxWorkers === 1 ? "the only slot is taken" : `all ${this.maxWorkers} slots are taken`
     return `background worker "${this.worker}": ${taken}` +
       (named.length === 0 ? "" : `, by ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`) +
-      `; consider a larger PostmasterConfig.maxWorkers`
+      `; consider a larger PostmasterConfig.maxWorkers` + showWait(this)
   }
 }
 

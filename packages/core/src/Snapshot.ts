@@ -100,6 +100,8 @@ export const PostmasterSnapshot = Schema.Struct({
   reinitializeAt: Schema.optionalKey(Schema.Finite),
   maxWorkers: Schema.Natural,
   freeSlots: Schema.Natural,
+  /** How many registrations wait for a slot (`Postmaster.registerWithin`). */
+  waiting: Schema.Natural,
   /** In the order of their slots. */
   workers: Schema.Array(WorkerSnapshot),
   /** In the order of their births. They take no slots. */

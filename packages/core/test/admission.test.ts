@@ -2,8 +2,14 @@ import { BackgroundWorker, Postmaster } from "@effect-postmaster/core"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as Machine from "../src/internal/machine.ts"
 import * as Onlook from "../src/internal/onlook.ts"
+import * as SlotTable from "../src/internal/slotTable.ts"
 import { define, every, Harness } from "./machineHarness.ts"
 
 const entry = { module: new URL("file:///worker.js") }
@@ -83,6 +89,144 @@ describe("a key", () => {
   })
 })
 
+describe("whoever waits for a slot", () => {
+  const parallel = (name: string) => define(name, { class: "parallel" })
+
+  it("M4 is answered in the turn in which one comes free, before anybody else, and takes that very slot", () => {
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("a")).born("a")
+    h.registerWithin(5_000, define("b")).registerWithin(5_000, define("c"))
+    assert.deepStrictEqual([h.answered, h.lobby], [[], ["b", "c"]])
+    assert.deepStrictEqual(h.exits("a", 0).answered, ["b slot 0"])
+    assert.deepStrictEqual(h.told, ["a Stopped gone"])
+    assert.deepStrictEqual([h.launched, h.lobby], [["b"], ["c"]])
+    assert.deepStrictEqual(h.register(define("d")).answered, ["d SlotsExhausted"])
+    assert.deepStrictEqual(h.born("b").exits("b", 0).answered, ["c slot 0"])
+  })
+
+  it("is refused when its time is over (equality is over), with the reason for which it waits, and for how long", () => {
+    const h = new Harness({ maxWorkers: 2, classLimits: { parallel: 1 } }).run()
+    h.register(parallel("a")).registerWithin(3_000, parallel("b")).register(define("c"))
+    h.later(1_000).registerWithin(1_000, define("d"))
+    assert.strictEqual(h.wakeIn(), 1_000)
+    assert.deepStrictEqual(h.wake(999).answered, [])
+    const [full] = h.wake(1).all("Reject")
+    assert(full!.reason._tag === "SlotsExhausted")
+    assert.strictEqual(full!.reason.waitedMillis, 1_000)
+    assert.include(full!.reason.message, "all 2 slots are taken")
+    assert.include(full!.reason.message, "; waited 1000 ms for it")
+    const [limited] = h.wake(1_000).all("Reject")
+    assert(limited!.reason._tag === "ClassLimitReached" && limited!.reason.waitedMillis === 3_000)
+    assert.isUndefined(h.wakeIn())
+  })
+
+  it("does not hold up those who wait for something else", () => {
+    const h = new Harness({ maxWorkers: 3, classLimits: { parallel: 1 } }).run()
+    h.register(parallel("p1")).register(define("a")).register(define("b")).born("p1", "a", "b")
+    h.registerWithin(5_000, parallel("p2")).registerWithin(5_000, parallel("p3")).registerWithin(5_000, define("c"))
+    assert.deepStrictEqual(h.exits("a", 0).answered, ["c slot 1"])
+    assert.deepStrictEqual(h.exits("p1", 0).answered, ["p2 slot 0"])
+    assert.deepStrictEqual(h.lobby, ["p3"])
+  })
+
+  it("waits for a key whose holder has not ended yet, and has it then; the others are answered with that one", () => {
+    const keyed = define("a", { key: "k" })
+    const h = new Harness().run().register(keyed).born("a").terminate("a")
+    h.registerWithin(5_000, keyed).registerWithin(5_000, keyed).registerWithin(5_000, define("b", { key: "k" }))
+    assert.deepStrictEqual(h.lobby, ["a", "a", "b"])
+    assert.deepStrictEqual(h.exits("a", 1).answered, ["a slot 0", "a slot 0", "b KeyTaken"])
+    assert.strictEqual(h.state.table.tenants, 1)
+  })
+
+  it("is answered with whoever gets the key meanwhile, wherever in the lobby it stands", () => {
+    const slot = { key: "k" }
+    const h = new Harness({ maxWorkers: 3, classLimits: { parallel: 0 } }).run()
+    h.registerWithin(5_000, define("a", { ...slot, class: "parallel" }))
+    assert.deepStrictEqual(h.lobby, ["a"])
+    // The same worker by all that tells it apart, and of no class.
+    assert.deepStrictEqual(h.register(define("a", slot)).answered, ["a slot 0", "a slot 0"])
+  })
+
+  it("takes nothing when it goes away, and gives back what it has been given unheard", () => {
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("a")).born("a")
+    h.registerWithin(5_000, define("b")).registerWithin(5_000, define("c"))
+    assert.deepStrictEqual(h.withdraw("b").answered, ["b SlotsExhausted"])
+    assert.deepStrictEqual(h.exits("a", 0).answered, ["c slot 0"])
+    assert.deepStrictEqual(h.withdraw("c", true).signals, [])
+    assert.deepStrictEqual(h.born("c").signals, ["c SIGTERM Process"])
+  })
+
+  it("gives nothing back that somebody else was given, too", () => {
+    const keyed = define("a", { key: "k" })
+    const h = new Harness({ maxWorkers: 1 }).run().registerWithin(5_000, keyed).register(keyed)
+    const first = { _tag: "RegisterWithdrawn", request: 0, ref: h.ref("a") } as const
+    assert.isFalse(SlotTable.find(h.hear(first).state.table, h.ref("a"))!.doomed)
+    assert.isFalse(SlotTable.find(h.withdraw("a", true).state.table, h.ref("a"))!.doomed)
+  })
+
+  it("is told of a shutdown as soon as it stops the postmaster, and none may wait from then on", () => {
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("a")).born("a").registerWithin(5_000, define("b"))
+    assert.deepStrictEqual(h.shutdown("Smart").answered, [])
+    assert.deepStrictEqual(h.shutdown("Fast").answered, ["b NotAccepting"])
+    assert.deepStrictEqual(h.registerWithin(5_000, define("c")).answered, ["c SlotsExhausted"])
+  })
+
+  it("is not seated in a recovery, in which nobody may start, but after it", () => {
+    const h = new Harness({ maxWorkers: 2 }).run()
+    h.register(define("a", { flags: ["SharedMemory"], restart: every(0) })).register(define("b")).born("a", "b")
+    h.registerWithin(5_000, define("c")).registerWithin(1_000, define("d"))
+    h.register(define("e"))
+    h.joins("a").exits("a", 2)
+    assert.strictEqual(h.state.phase, "Startup")
+    assert.deepStrictEqual(h.exits("b", 0).answered, ["c slot 1"])
+    h.phase("Run").born("a").joins("a").exits("a", 2)
+    assert.strictEqual(h.state.phase, "Waiting")
+    assert.deepStrictEqual(h.born("c").exits("c", 0).answered, [])
+    const [late] = h.wake(50).later(5_000).hear({ _tag: "RegisterWithdrawn", request: 3 }).all("Reject")
+    assert(late?.reason._tag === "NotAccepting")
+    assert.include(late?.reason.message, "in phase Waiting: it recovers from a crash")
+  })
+
+  it("a negative time, and one that is no number, is no time", () => {
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("a"))
+    for (const millis of [0, -1, Number.NaN]) {
+      assert.deepStrictEqual(h.registerWithin(millis, define("b")).answered, ["b SlotsExhausted"])
+    }
+    assert.deepStrictEqual(h.registerWithin(Number.POSITIVE_INFINITY, define("b")).answered, [])
+    assert.isUndefined(h.wakeIn() === Number.NEGATIVE_INFINITY ? undefined : h.wakeIn())
+  })
+
+  it("a preload does not wait", () => {
+    const h = new Harness({ maxWorkers: 0 }).registerWithin(5_000, define("a"), "Preload")
+    assert.deepStrictEqual(h.answered, ["a SlotsExhausted"])
+  })
+
+  it("1,024 may wait, the next one is refused at once; a turn that frees nothing does not look at them", () => {
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("a")).born("a")
+    for (let index = 0; index < 1_024; index++) h.registerWithin(60_000, define(`b${index}`))
+    assert.strictEqual(h.lobby.length, 1_024)
+    assert.deepStrictEqual(h.registerWithin(60_000, define("late")).answered, ["late SlotsExhausted"])
+    const { waiters } = h.state.lobby
+    let looks = 0
+    const { values } = waiters
+    waiters.values = () => {
+      looks++
+      return values.call(waiters)
+    }
+    const before = looks
+    const step = () => Machine.step(h.state, { _tag: "ChildReady", ref: h.ref("a") }, h.now)
+    for (let turns = 0; turns < 10; turns++) step()
+    assert.strictEqual(looks, before)
+    h.exits("a", 0)
+    assert.isAbove(looks, before)
+    assert.deepStrictEqual(h.answered, ["b0 slot 0"])
+  })
+
+  it("is counted in the snapshot", () => {
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("a")).registerWithin(5_000, define("b"))
+    assert.strictEqual(Onlook.snapshot(h.state, 0).waiting, 1)
+  })
+})
+
 layer(TestPostmaster.layer)("a key, over the front door", (it) => {
   it.effect("asked for by fifty callers at once is one worker, which all of them hold and call the same", () =>
     Effect.gen(function*() {
@@ -114,4 +258,94 @@ layer(TestPostmaster.layer)("a key, over the front door", (it) => {
         )
       assert.deepStrictEqual(answer, Result.succeed("one") as never)
     }))
+})
+
+describe("waiting for a slot, over the front door", () => {
+  const oneSlot = TestPostmaster.layerWith({ config: { maxWorkers: 1 } })
+  const First = BackgroundWorker.make("first", { entry })
+  const Second = BackgroundWorker.make("second", { entry })
+
+  it.effect("fails with the typed reason when the time is over", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      const postmaster = yield* Postmaster
+      yield* script("first", Script.serves())
+      yield* postmaster.register(First)
+      const waiting = yield* Effect.forkChild(Effect.flip(postmaster.registerWithin("10 seconds", Second)), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual((yield* postmaster.snapshot).waiting, 1)
+      yield* TestClock.adjust("1 seconds")
+      const { reason } = yield* Fiber.join(waiting)
+      assert(reason._tag === "SlotsExhausted")
+      assert.strictEqual(reason.waitedMillis, 10_000)
+      assert.strictEqual((yield* postmaster.snapshot).waiting, 0)
+    }).pipe(Effect.provide(oneSlot)))
+
+  it.effect("answers the handle as soon as somebody leaves", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      const postmaster = yield* Postmaster
+      yield* script("first", Script.exits(0, { after: "5 seconds" }))
+      yield* script("second", Script.serves())
+      yield* postmaster.register(First)
+      const waiting = yield* Effect.forkChild(postmaster.registerWithin("10 seconds", Second), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("5 seconds")
+      const handle = yield* Fiber.join(waiting)
+      assert.isAbove(yield* handle.waitForReady, 0)
+      assert.strictEqual(handle.ref.slot, 0 as never)
+    }).pipe(Effect.provide(oneSlot)))
+
+  it.effect("an interrupted wait takes nothing", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      const postmaster = yield* Postmaster
+      yield* script("first", Script.exits(0, { after: "5 seconds" }))
+      yield* postmaster.register(First)
+      const timedOut = yield* Effect.forkChild(
+        Effect.timeoutOption(postmaster.registerWithin("1 hour", Second), "1 seconds"),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust("1 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.join(timedOut)))
+      assert.strictEqual((yield* postmaster.snapshot).waiting, 0)
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual((yield* postmaster.snapshot).workers, [])
+    }).pipe(Effect.provide(oneSlot)))
+
+  it.effect("what was given in the moment of the interruption is given back", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      const postmaster = yield* Postmaster
+      yield* script("second", Script.serves())
+      const events: Array<string> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(postmaster.events, (event) => Effect.sync(() => events.push(event._tag))),
+        { startImmediately: true }
+      )
+      const asking = yield* Effect.forkChild(postmaster.registerWithin("1 hour", Second), { startImmediately: true })
+      // Its request is in the mailbox, and the loop has not heard it.
+      asking.interruptUnsafe()
+      yield* TestClock.adjust("1 minutes")
+      assert.deepStrictEqual((yield* postmaster.snapshot).workers, [])
+      assert.include(events, "Registered")
+    }).pipe(Effect.provide(oneSlot)))
+
+  it.effect("a shutdown ends every wait", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      const postmaster = yield* Postmaster
+      yield* script("first", Script.serves())
+      yield* postmaster.register(First)
+      const waiting = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.forkChild(Effect.flip(postmaster.registerWithin("Infinity", Second)), { startImmediately: true }))
+      yield* TestClock.adjust("1 seconds")
+      yield* postmaster.shutdown("Fast")
+      for (const fiber of waiting) {
+        assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "NotAccepting")
+      }
+    }).pipe(Effect.provide(oneSlot)))
 })

@@ -6,6 +6,7 @@
 import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
 import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { RegistrationErrorReason } from "@effect-postmaster/core/RegistrationError"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
@@ -160,8 +161,17 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
   const what = Math.floor(((choice.what * 7919) % 1) * 100)
   if (what < 18) {
     const registration = pick(pool, who)
-    return { _tag: "RegisterRequested", request, registration, registrant: drawRegistrant(naive, registration, who) }
+    const registrant = drawRegistrant(naive, registration, who)
+    const patience = pick([undefined, undefined, 0, 300, 5_000, 90_000, Number.POSITIVE_INFINITY], (who * 3_137) % 1)
+    return {
+      _tag: "RegisterRequested",
+      request,
+      registration,
+      registrant,
+      ...(patience === undefined ? undefined : { waitMillis: patience })
+    }
   }
+  if (what >= 36 && what < 40) return withdraws(naive, who)
   if (what < 26) {
     // Mostly of late, stale ones among them.
     const handles = who < 0.1 ? naive.everyone : naive.everyone.slice(-2 * story.settings.maxWorkers)
@@ -213,6 +223,14 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
   return { _tag: "ChildExited", ref, status: pick(exits, luck) }
 }
 
+/** Mostly whoever waits; also whoever has been answered, and has not heard it. */
+const withdraws = ({ everyone, waiting }: Naive, who: number): Machine.Input => {
+  if (waiting.length > 0 && who < 0.6) return { _tag: "RegisterWithdrawn", request: pick(waiting, who / 0.6).request }
+  if (everyone.length === 0) return { _tag: "Woke" }
+  const { ref, request } = pick(everyone.slice(-10), (who * 11) % 1)
+  return { _tag: "RegisterWithdrawn", request, ...(who < 0.9 ? { ref } : undefined) }
+}
+
 /** Whoever lives; now and then whoever has lived, or somebody who never did. */
 const drawRegistrant = (naive: Naive, { ownership }: Registration, who: number): Registrant => {
   if (who < 0.02) return "Preload"
@@ -243,6 +261,9 @@ const time = (naive: Naive, now: number, wait: number): number => {
   if (wait < 0.75 && wakeAt !== undefined) return Math.max(now, wakeAt - 1)
   return now + Math.floor(((wait * 1013) % 1) * (wait < 0.98 ? 500 : 90_000))
 }
+
+const inWords = (reason: RegistrationErrorReason): string =>
+  reason._tag === "KeyTaken" && reason.isEnding ? "KeyTaken for now" : reason._tag
 
 /** Chai's own comparison is slow, and its words are wanted only once. */
 export const same = (actual: unknown, expected: unknown, what: string): void => {
@@ -310,7 +331,7 @@ class Lineup {
           seen.answers.push({ request: action.request, answer: action.ref })
           break
         case "Reject":
-          seen.answers.push({ request: action.request, answer: action.reason._tag })
+          seen.answers.push({ request: action.request, answer: inWords(action.reason) })
           break
         case "Notify": {
           const watch = this.watches.get(keyOf(action.ref))
@@ -348,9 +369,10 @@ class Lineup {
   }
 
   private compareSnapshots(now: number): void {
-    const { nextSpareAt, shutdown, ...table } = Onlook.snapshot(this.machine, 0)
+    const { nextSpareAt, shutdown, waiting, ...table } = Onlook.snapshot(this.machine, 0)
     const { nextSpareAt: seenSpareAt, shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
     same(seenTable, table, "the table as the events tell it")
+    same(waiting, this.naive.waiting.length, "who waits for a slot")
     same(table.spares, this.naive.spareSnapshots, "the spares")
     // A postmaster that stops of its own accord does so without a request.
     if (seen === shutdown) same(seenSpareAt, nextSpareAt, "when the next spare may be begun")

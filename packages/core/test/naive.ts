@@ -8,7 +8,7 @@ import { notStarted } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { slotRef } from "@effect-postmaster/core/Identity"
 import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
-import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { LifeRef, Registration } from "@effect-postmaster/core/Registration"
 import { sanityCheck } from "@effect-postmaster/core/Registration"
 import type { Restart } from "@effect-postmaster/core/Restart"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
@@ -24,6 +24,9 @@ export interface Worker {
   readonly dynamic: boolean
   /** With whose end it ends: that of one worker, in one of its lives. */
   readonly owner: LifeRef | undefined
+  readonly request: number
+  /** Somebody else has been answered with it, too. */
+  shared: boolean
   state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Parked" | "Down" | "Gone"
   pid: Pid | undefined
   /** Under which it has lived so far. */
@@ -85,6 +88,9 @@ export const hasChild = (worker: Worker): boolean => worker.state === "Unborn" |
 
 const isSame = (self: SlotRef, that: SlotRef): boolean => self.slot === that.slot && self.generation === that.generation
 
+const isForWantOfRoom = (answer: SlotRef | string): boolean =>
+  answer === "ClassLimitReached" || answer === "SlotsExhausted" || answer === "KeyTaken for now"
+
 /** No pause, then 0.1 s, 0.2 s and so on up to 10 s. */
 const pause = (attempt: number): number => {
   let millis = attempt === 0 ? 0 : 100
@@ -137,6 +143,8 @@ export class Naive {
   /** Those that nobody has taken yet. */
   spares: Array<Spare> = []
   sparesBegun = 0
+  /** Who waits for a slot, in the order of their coming. */
+  waiting: Array<Extract<Input, { readonly _tag: "RegisterRequested" }> & { readonly until: number }> = []
   private sparesDiedInARow = 0
   private noSpareBefore = 0
   /** What has been registered to be made from a spare, again and again. */
@@ -157,6 +165,7 @@ export class Naive {
     this.outcome = nothing()
     this.listen(input)
     if (this.phase !== "Halted") this.proceed()
+    this.letIn()
     this.start()
     this.replenish()
     return this.outcome
@@ -185,6 +194,7 @@ export class Naive {
     for (const worker of this.seated) {
       times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt)
     }
+    for (const { until } of this.waiting) if (until !== Number.POSITIVE_INFINITY) times.push(until)
     const known = times.filter((time) => time !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
   }
@@ -206,8 +216,18 @@ export class Naive {
         return
       }
       case "RegisterRequested": {
-        const answer = this.register(input.registration, input.registrant)
-        this.outcome.answers.push({ request: input.request, answer })
+        const { registrant, request, waitMillis = 0 } = input
+        const answer = this.register(input)
+        const waits = waitMillis > 0 && registrant !== "Preload" && !this.stopping && this.waiting.length < 1_024
+        if (waits && isForWantOfRoom(answer)) this.waiting.push({ ...input, until: this.now + waitMillis })
+        else this.outcome.answers.push({ request, answer })
+        return
+      }
+      case "RegisterWithdrawn": {
+        const { ref, request } = input
+        for (const one of this.waiting) if (one.request === request) this.turnAway(one)
+        const worker = ref && this.seated.find((one) => isSame(one.ref, ref) && one.request === request)
+        if (worker !== undefined && !worker.shared) this.terminate(worker)
         return
       }
       case "TerminateUsersRequested": {
@@ -266,7 +286,9 @@ export class Naive {
     }
   }
 
-  private register(registration: Registration, registrant: Registrant): SlotRef | string {
+  private register(
+    { registrant, registration, request }: Extract<Input, { readonly _tag: "RegisterRequested" }>
+  ): SlotRef | string {
     const dynamic = registrant !== "Preload"
     if (dynamic ? this.phase === "Init" || this.phase === "Halted" : this.phase !== "Init") return "NotAccepting"
     const mistake = sanityCheck(registration)
@@ -275,18 +297,16 @@ export class Naive {
     const bereaved = owner !== undefined &&
       !this.seated.some((one) => isSame(one.ref, owner.ref) && one.pid === owner.pid)
     if (bereaved) return "NotAccepting"
-    const holder = this.seated.find((one) => one.registration.key === registration.key && one.registration.key)
-    if (holder !== undefined) {
-      const isAnother = holder.registration.name !== registration.name ||
-        holder.registration.entry.module !== registration.entry.module
-      return isAnother || holder.terminated ? "KeyTaken" : holder.ref
+    const holder = this.holder(registration)
+    if (holder !== undefined && !holder.terminated) {
+      if (holder.registration.name !== registration.name) return "KeyTaken"
+      holder.shared = true
+      return holder.ref
     }
-    const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
-    const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
-    if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
+    const hindrance = this.hindrance(registration)
+    if (hindrance !== undefined) return hindrance
     let slot = 0
     while (this.seated.some((worker) => worker.ref.slot === slot)) slot++
-    if (slot >= this.settings.maxWorkers) return "SlotsExhausted"
     const earlier = this.everyone.filter((worker) => worker.dynamic && worker.ref.slot === slot)
     const ref = slotRef(slot, dynamic ? earlier.length + 1 : 0)
     if (registration.spare !== false) this.modules.push(registration.entry.module)
@@ -295,6 +315,8 @@ export class Naive {
       registration,
       dynamic,
       owner,
+      request,
+      shared: false,
       state: this.phase === "Waiting" ? "Gone" : "Waiting",
       pid: undefined,
       pids: [],
@@ -313,6 +335,38 @@ export class Naive {
       lastDeath: undefined
     })
     return ref
+  }
+
+  private holder({ key }: Registration): Worker | undefined {
+    return key === undefined ? undefined : this.seated.find((one) => one.registration.key === key)
+  }
+
+  /** Why there is no room for it at the moment. */
+  private hindrance(registration: Registration): string | undefined {
+    const holder = this.holder(registration)
+    if (holder !== undefined) return holder.terminated ? "KeyTaken for now" : undefined
+    const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
+    const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
+    if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
+    return this.seated.length >= this.settings.maxWorkers ? "SlotsExhausted" : undefined
+  }
+
+  /** Again and again from the beginning, until there is room for nobody who waits. */
+  private letIn(): void {
+    while (this.phase !== "Waiting") {
+      const next = this.waiting.find(({ registration }) => this.hindrance(registration) === undefined)
+      if (next === undefined) break
+      this.waiting = this.waiting.filter((one) => one !== next)
+      this.outcome.answers.push({ request: next.request, answer: this.register(next) })
+    }
+    const late = this.waiting.filter(({ until }) => until <= this.now)
+    for (const one of late.toSorted((a, b) => a.until - b.until)) this.turnAway(one)
+  }
+
+  private turnAway(one: Naive["waiting"][number]): void {
+    this.waiting = this.waiting.filter((other) => other !== one)
+    // What is free in a recovery is for nobody yet.
+    this.outcome.answers.push({ request: one.request, answer: this.hindrance(one.registration) ?? "NotAccepting" })
   }
 
   private terminate(worker: Worker): void {
@@ -469,6 +523,8 @@ export class Naive {
     this.stopping = true
     this.leavePhase()
     this.anewAt = undefined
+    for (const { request } of this.waiting) this.outcome.answers.push({ request, answer: "NotAccepting" })
+    this.waiting = []
     for (const worker of this.seated) if (!hasChild(worker)) worker.state = "Gone"
     this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", () => true)
     this.outcome.sparesEnded.push(...this.spares.map((spare) => spare.number))

@@ -107,7 +107,8 @@ export class Onlooker {
     }
   }
 
-  snapshot(now: number): PostmasterSnapshot {
+  /** All but who waits for a slot, of whom no event tells. */
+  snapshot(now: number): Omit<PostmasterSnapshot, "waiting"> {
     const nextSpareAt = this.nextSpareAt()
     return {
       spares: [...this.spares.values()],

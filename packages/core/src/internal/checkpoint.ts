@@ -6,9 +6,10 @@ import * as Schema from "effect/Schema"
 import { ExitStatus } from "../ExitStatus.ts"
 import { Pid, SlotRef } from "../Identity.ts"
 import { Phase, ShutdownMode } from "../Phase.ts"
-import { isAttached, LifeRef, Registration } from "../Registration.ts"
+import { isAttached, LifeRef, Registrant, Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
+import * as Lobby from "./lobby.ts"
 import type * as Machine from "./machine.ts"
 import * as SlotTable from "./slotTable.ts"
 
@@ -56,7 +57,18 @@ const Tenant = Schema.Struct({
   failedAt: Schema.Array(Schema.Finite),
   doomed: Schema.Boolean,
   lastExit: Schema.UndefinedOr(ExitStatus),
-  owner: Schema.UndefinedOr(LifeRef)
+  owner: Schema.UndefinedOr(LifeRef),
+  request: Schema.UndefinedOr(Schema.Natural)
+})
+
+const Waiter = Schema.Struct({
+  request: Schema.Natural,
+  registration: Registration,
+  registrant: Registrant,
+  since: Schema.Finite,
+  // May be infinite.
+  // @effect-diagnostics-next-line schemaNumber:off
+  until: Schema.Number
 })
 
 export const Checkpoint = Schema.Struct({
@@ -74,6 +86,8 @@ export const Checkpoint = Schema.Struct({
   generations: Schema.Array(Schema.Natural),
   sequence: Schema.Natural,
   tenants: Schema.Array(Tenant),
+  /** In the order of their coming. */
+  lobby: Schema.Struct({ waiters: Schema.Array(Waiter), stirred: Schema.Boolean }),
   spares: Schema.Struct({
     standing: Schema.Array(Schema.Struct({
       spare: Schema.Natural,
@@ -117,8 +131,16 @@ export const save = (state: Machine.State): Checkpoint => ({
     failedAt: tenant.failedAt,
     doomed: tenant.doomed,
     lastExit: tenant.lastExit,
-    owner: tenant.owner
+    owner: tenant.owner,
+    request: tenant.request
   })),
+  lobby: {
+    waiters: [...state.lobby.waiters.values()].map((waiter) => ({
+      ...waiter,
+      registration: withoutArguments(waiter.registration)
+    })),
+    stirred: state.lobby.stirred
+  },
   spares: {
     standing: [...state.spares.standing.values()],
     modules: [...state.spares.modules],
@@ -129,7 +151,7 @@ export const save = (state: Machine.State): Checkpoint => ({
 })
 
 export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machine.State => {
-  const { generations, sequence, spares, tenants, ...rest } = checkpoint
+  const { generations, lobby, sequence, spares, tenants, ...rest } = checkpoint
   const table = SlotTable.restore({
     size: settings.maxWorkers,
     generations,
@@ -144,6 +166,7 @@ export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machin
     ...rest,
     settings,
     table,
+    lobby: Lobby.restore(lobby.waiters, lobby.stirred),
     spares: {
       ...spares,
       wanted: settings.spares,

@@ -60,6 +60,12 @@ export interface Loop {
     registration: Registration,
     registrant: Registrant
   ) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** The same, but waits for a slot for so many milliseconds. Interrupted, it takes nothing. */
+  readonly registerWithin: (
+    waitMillis: number,
+    registration: Registration,
+    registrant: Registrant
+  ) => Effect.Effect<Watch.Watch, RegistrationError>
   /** Fails when there is nobody left to register with. */
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
   /** Puts a fact into the mailbox. */
@@ -275,6 +281,33 @@ export const make: (
         startupFiber = fiber
       })
 
+    const withdraw = (number: number, { given }: Request): void =>
+      tell({ _tag: "RegisterWithdrawn", request: number, ...(given === undefined ? undefined : { ref: given }) })
+
+    const request = (
+      registration: Registration,
+      registrant: Registrant,
+      waitMillis: number
+    ): Effect.Effect<Watch.Watch, RegistrationError> =>
+      Effect.callback<Watch.Watch, RegistrationError>((resume) => {
+        if (closed) return resume(Effect.fail(refusal(registration.name)))
+        const number = lastRequest++
+        const request: Request = { name: registration.name, resume, given: undefined, isGone: false }
+        requests.set(number, request)
+        tell({
+          _tag: "RegisterRequested",
+          request: number,
+          registration,
+          registrant,
+          ...(waitMillis === 0 ? undefined : { waitMillis })
+        })
+        // It stays known until it is answered, as every request is.
+        return Effect.sync(() => {
+          request.isGone = true
+          withdraw(number, request)
+        })
+      })
+
     /** Callers and holders to be resumed. They are other people's code, so none of it runs inside a turn. */
     const answers: Array<() => void> = []
 
@@ -300,7 +333,9 @@ export const make: (
           requests.delete(action.request)
           // Whoever holds a key already is watched already.
           const watch = watches[action.ref.slot] ??= Watch.make(request.name, action.ref)
+          request.given = action.ref
           answers.push(() => request.resume(Effect.succeed(watch)))
+          if (request.isGone) withdraw(action.request, request)
           return
         }
         case "Reject": {
@@ -419,13 +454,8 @@ export const make: (
     yield* Effect.forkIn(Effect.ignoreCause(guarded), scope, { startImmediately: true })
 
     return {
-      register: (registration, registrant) =>
-        Effect.uninterruptible(Effect.callback<Watch.Watch, RegistrationError>((resume) => {
-          if (closed) return resume(Effect.fail(refusal(registration.name)))
-          const request = lastRequest++
-          requests.set(request, { name: registration.name, resume })
-          tell({ _tag: "RegisterRequested", request, registration, registrant })
-        })),
+      register: (registration, registrant) => Effect.uninterruptible(request(registration, registrant, 0)),
+      registerWithin: (waitMillis, registration, registrant) => request(registration, registrant, waitMillis),
       ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
       tell: (input) => Effect.sync(() => tell(input)),
       snapshot: Effect.sync(snapshot),
@@ -481,6 +511,10 @@ const notBorn = (launch: Launch, detail: string): SpawnError =>
 interface Request {
   readonly name: string
   readonly resume: (effect: Effect.Effect<Watch.Watch, RegistrationError>) => void
+  /** What it was answered with. */
+  given: SlotRef | undefined
+  /** Nobody waits for the answer any more. */
+  isGone: boolean
 }
 
 const toMachineSettings = (settings: Settings, canSpare: boolean): Machine.Settings => ({

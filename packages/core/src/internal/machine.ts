@@ -2,7 +2,7 @@
  * What the postmaster decides. `step` takes a fact and answers with orders; it
  * has no clock, no fiber and no child, and reads nothing but its arguments.
  *
- *     facts  (past tense)   --> receive --> advance --> launch -->  orders (imperatives)
+ *     facts  (past tense)   --> receive --> advance --> admit --> launch -->  orders (imperatives)
  *     a caller asked            PostgreSQL: BackgroundWorkerStateChange, the reaper      spawn, signal
  *     a child lived or died     PostmasterStateMachine                                   reply, notify
  *     time has passed           maybe_start_bgworkers                                    publish, halt
@@ -16,7 +16,9 @@
  * - M1  Whoever is told anything (signalled) has a child; whoever is spawned has none.
  * - M2  Nothing is spawned outside the open phases, while recovering, or when doomed.
  * - M3  A crash touches attached tenants only.
- * - M4  Every registration request gets exactly one answer, in the turn it is received.
+ * - M4  Every registration request gets exactly one answer: in the turn it is received, or, if it waits for a slot, as
+ *   soon as there is one, or when its time is over. Whenever a turn of an open phase ends, nobody waits for whom there
+ *   is room; so nobody overtakes whoever waits.
  * - M5  A seat is free before its holder is notified that the tenancy is gone.
  * - M6  Exit code 0 ends the tenancy, unless the policy restarts after success.
  * - M7  `Halted` is reached with an empty table.
@@ -45,6 +47,7 @@ import type { SpawnError } from "../SpawnError.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Input } from "./input.ts"
+import * as Lobby from "./lobby.ts"
 import * as Restarts from "./restarts.ts"
 import * as SlotTable from "./slotTable.ts"
 import * as Spares from "./spares.ts"
@@ -97,6 +100,7 @@ export interface Settings {
 export interface State {
   readonly settings: Settings
   readonly table: SlotTable.SlotTable
+  readonly lobby: Lobby.Lobby
   readonly spares: Spares.Spares
   phase: Phase
   /** The run of the startup effect whose word counts. */
@@ -130,6 +134,7 @@ const damping = (attempt: number): number =>
 export const make = (settings: Settings): State => ({
   settings,
   table: SlotTable.make(settings.maxWorkers),
+  lobby: Lobby.make(),
   spares: Spares.make(settings.spares),
   phase: "Init",
   startupRun: 0,
@@ -147,6 +152,7 @@ export const make = (settings: Settings): State => ({
 export const copy = (self: State): State => ({
   ...self,
   table: SlotTable.copy(self.table),
+  lobby: Lobby.copy(self.lobby),
   spares: Spares.copy(self.spares)
 })
 
@@ -161,6 +167,7 @@ export const step = (state: State, input: Input, now: number): ReadonlyArray<Act
   const turn: Turn = { state, now, actions: [] }
   receive(turn, input)
   advance(turn)
+  admit(turn)
   launch(turn)
   replenish(turn)
   return turn.actions
@@ -179,7 +186,7 @@ export const nextWakeAt = (state: State): number | undefined => {
     earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
     earliest(
       earliest(state.killAt, state.reinitializeAt),
-      nextSpareAt(state)
+      earliest(nextSpareAt(state), Lobby.nextDeadlineAt(state.lobby))
     )
   )
 }
@@ -204,7 +211,9 @@ const receive = (turn: Turn, input: Input): void => {
     case "StartupFailed":
       return startupFailed(turn, input.run, input.detail)
     case "RegisterRequested":
-      return registerRequested(turn, input.request, input.registration, input.registrant)
+      return registerRequested(turn, input)
+    case "RegisterWithdrawn":
+      return registerWithdrawn(turn, input.request, input.ref)
     case "TerminateUsersRequested":
       return terminateUsersRequested(turn, input.resource)
     case "ShutdownRequested":
@@ -254,34 +263,72 @@ const startupFailed = (turn: Turn, run: number, detail: string): void => {
   if (overtakes("Fast", state.shutdown)) state.shutdown = "Fast"
 }
 
-/** `RegisterDynamicBackgroundWorker`, `RegisterBackgroundWorker`: first failing check wins. */
-const registerRequested = (
-  turn: Turn,
-  request: number,
-  registration: Registration,
-  registrant: Registrant
-): void => {
+/** Refused for want of room, it may wait. */
+const registerRequested = (turn: Turn, input: Extract<Input, { readonly _tag: "RegisterRequested" }>): void => {
+  const { now, state } = turn
+  const { registrant, registration, request, waitMillis = 0 } = input
+  const waiter: Lobby.Waiter = { request, registration, registrant, since: now, until: now + waitMillis }
+  const reason = answer(turn, waiter)
+  if (reason === undefined) return
+  const mayWait = waitMillis > 0 && registrant !== "Preload" && !state.stopping
+  if (!mayWait || !Lobby.enter(state.lobby, waiter)) reject(turn, request, reason)
+}
+
+/** Its time is over; or it was given what nobody holds now, unless somebody else was given the same. */
+const registerWithdrawn = (turn: Turn, request: number, ref: SlotRef | undefined): void => {
+  const { lobby, table } = turn.state
+  const waiter = lobby.waiters.get(request)
+  if (waiter !== undefined) return dismiss(turn, waiter)
+  const tenant = ref === undefined ? undefined : SlotTable.find(table, ref)
+  if (tenant?.request === request) terminateRequested(turn, tenant)
+}
+
+/**
+ * Answers a request, or says why there is no room for it.
+ * `RegisterDynamicBackgroundWorker`, `RegisterBackgroundWorker`: first failing check wins.
+ */
+const answer = (turn: Turn, asker: Lobby.Waiter): RegistrationErrorReason | undefined => {
   const { state, now } = turn
+  const { registrant, registration, request } = asker
   const owner = typeof registrant === "object" && registration.ownership === "registrant" ? registrant : undefined
-  const holder = registration.key === undefined ? undefined : SlotTable.findKey(state.table, registration.key)
-  const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ??
-    bereaved(state, registration, owner) ??
-    (holder === undefined ? crowded(turn, registration) : taken(turn, registration, holder))
-  if (reason !== undefined) {
-    turn.actions.push({ _tag: "Reject", request, reason })
-    return
+  const holder = holderOf(state, registration)
+  const refusal = closed(state, registration, registrant) ?? sanityCheck(registration) ??
+    bereaved(state, registration, owner) ?? (holder && taken(turn, asker, holder))
+  if (refusal !== undefined) {
+    reject(turn, request, refusal)
+    return undefined
   }
+  const reason = noRoom(turn, asker)
+  if (reason !== undefined) return reason
   if (holder !== undefined) {
+    holder.request = undefined
     turn.actions.push({ _tag: "Reply", request, ref: holder.ref })
-    return
+    return undefined
   }
-  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner })
+  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner, request })
+  // Whoever waits for the key can be answered now.
+  if (registration.key !== undefined) state.lobby.stirred = true
   turn.actions.push({ _tag: "Reply", request, ref: tenant.ref })
   if (usesSpares(registration)) Spares.remember(state.spares, registration.entry.module)
   publish(turn, { _tag: "Registered", ...who(tenant) })
   // Too late to start: taken and thrown out, so that the handle reads Stopped.
-  if (state.phase === "Waiting") return release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
-  SlotTable.toWaiting(state.table, tenant)
+  if (state.phase === "Waiting") release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
+  else SlotTable.toWaiting(state.table, tenant)
+  return undefined
+}
+
+const reject = (turn: Turn, request: number, reason: RegistrationErrorReason): void => {
+  turn.actions.push({ _tag: "Reject", request, reason })
+}
+
+/** Refuses whoever has waited in vain. */
+const dismiss = (turn: Turn, waiter: Lobby.Waiter): void => {
+  const { lobby, phase } = turn.state
+  Lobby.leave(lobby, waiter)
+  const worker = waiter.registration.name
+  // In a recovery there may be room that was not given away.
+  const detail = "it recovers from a crash"
+  reject(turn, waiter.request, noRoom(turn, waiter) ?? new NotAccepting({ worker, phase, detail }))
 }
 
 const closed = (
@@ -308,21 +355,23 @@ const bereaved = (
     ? undefined
     : new NotAccepting({ worker: registration.name, phase: state.phase, detail: "whoever registered it has ended" })
 
-/** Whoever holds the key is the one that is wanted, and goes on, or is in the way. */
+const holderOf = ({ table }: State, { key }: Registration): SlotTable.Tenant | undefined =>
+  key === undefined ? undefined : SlotTable.findKey(table, key)
+
+/** Whoever holds the key and goes on is the worker that is wanted, or is in the way. */
 const taken = (
   turn: Turn,
-  registration: Registration,
+  { registration }: Lobby.Waiter,
   holder: SlotTable.Tenant
-): RegistrationErrorReason | undefined => {
-  const isAnother = !isSameDefinition(registration, holder.registration)
-  if (!holder.doomed && !isAnother) return undefined
-  return new KeyTaken({
-    worker: registration.name,
-    key: registration.key!,
-    occupant: occupant(turn, holder),
-    isEnding: holder.doomed
-  })
-}
+): RegistrationErrorReason | undefined =>
+  holder.doomed || isSameDefinition(registration, holder.registration)
+    ? undefined
+    : new KeyTaken({
+      worker: registration.name,
+      key: registration.key!,
+      occupant: occupant(turn, holder),
+      isEnding: false
+    })
 
 const maxOccupants = 64
 
@@ -333,18 +382,38 @@ const occupant = ({ now }: Turn, tenant: SlotTable.Tenant): Occupant => ({
   ageMillis: now - tenant.registeredAt
 })
 
-const crowded = (turn: Turn, registration: Registration): RegistrationErrorReason | undefined => {
-  const { settings, table } = turn.state
+/** Whether a request can be answered without waiting for anybody's end. */
+const hasRoom = (state: State, registration: Registration): boolean => {
+  const holder = holderOf(state, registration)
+  if (holder !== undefined) return !holder.doomed
+  return !isClassFull(state, registration) && !SlotTable.isFull(state.table)
+}
+
+const isClassFull = ({ settings, table }: State, { class: name }: Registration): boolean => {
+  const limit = name === undefined ? undefined : settings.classLimits[name]
+  return limit !== undefined && SlotTable.countOfClass(table, name!) >= limit
+}
+
+/** The same in words. */
+const noRoom = (turn: Turn, { registration, since }: Lobby.Waiter): RegistrationErrorReason | undefined => {
+  const { now, state } = turn
+  if (hasRoom(state, registration)) return undefined
+  const { settings, table } = state
   const worker = registration.name
-  const limit = registration.class === undefined ? undefined : settings.classLimits[registration.class]
-  if (limit !== undefined && SlotTable.countOfClass(table, registration.class!) >= limit) {
-    return new ClassLimitReached({ worker, class: registration.class!, limit })
+  const waited = now > since ? { waitedMillis: now - since } : undefined
+  const holder = holderOf(state, registration)
+  if (holder !== undefined) {
+    const key = registration.key!
+    return new KeyTaken({ worker, key, occupant: occupant(turn, holder), isEnding: true, ...waited })
   }
-  if (!SlotTable.isFull(table)) return undefined
+  if (isClassFull(state, registration)) {
+    const name = registration.class!
+    return new ClassLimitReached({ worker, class: name, limit: settings.classLimits[name]!, ...waited })
+  }
   const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant) =>
     tenant === undefined ? [] : [occupant(turn, tenant)]
   )
-  return new SlotsExhausted({ worker, maxWorkers: settings.maxWorkers, occupants })
+  return new SlotsExhausted({ worker, maxWorkers: settings.maxWorkers, occupants, ...waited })
 }
 
 /** `TerminateBackgroundWorker`. One SIGTERM, however often it is asked for; the process only, not its group. */
@@ -598,6 +667,10 @@ const beginStopping = (turn: Turn): void => {
   state.reinitializeAt = undefined
   stopStartup(turn)
   if (state.phase !== "Waiting") enter(turn, "Waiting")
+  for (const { registration, request } of Lobby.clear(state.lobby)) {
+    const detail = "it shuts down"
+    reject(turn, request, new NotAccepting({ worker: registration.name, phase: state.phase, detail }))
+  }
   // Whoever has no child would never start again; its holder must not wait for it (ForgetUnstartedBackgroundWorkers).
   for (const tenant of SlotTable.tenants(state.table)) {
     if (!SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
@@ -671,6 +744,30 @@ const halt = (turn: Turn): void => {
 }
 
 // ---------------------------------------------------------------------------
+// admit
+// ---------------------------------------------------------------------------
+
+/** Looks at who waits for a slot if anything has changed for them; then at whose time is over. */
+const admit = (turn: Turn): void => {
+  const { now, state } = turn
+  const { lobby } = state
+  // A slot that nobody may start in is kept for those who wait.
+  while (lobby.stirred && state.phase !== "Waiting") {
+    lobby.stirred = false
+    for (const waiter of lobby.waiters.values()) {
+      if (!hasRoom(state, waiter.registration)) continue
+      Lobby.leave(lobby, waiter)
+      answer(turn, waiter)
+    }
+  }
+  while (true) {
+    const waiter = Lobby.nextOverdue(lobby, now)
+    if (waiter === undefined) return
+    dismiss(turn, waiter)
+  }
+}
+
+// ---------------------------------------------------------------------------
 // launch
 // ---------------------------------------------------------------------------
 
@@ -732,6 +829,7 @@ const notify = (turn: Turn, tenant: SlotTable.Tenant, status: WorkerStatus.Worke
 /** Ends a tenancy. The seat is free before anybody is told, so that whoever is told can take it (M5). */
 const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason): void => {
   SlotTable.unseat(turn.state.table, tenant)
+  turn.state.lobby.stirred = true
   publish(turn, { _tag: "Unregistered", ...who(tenant), reason })
   turn.actions.push({ _tag: "Notify", ref: tenant.ref, status: WorkerStatus.stopped(tenant.lastExit), gone: true })
 }

@@ -62,6 +62,7 @@ const frameOf = (state: Machine.State, epoch: number): Frame => {
     ...(state.reinitializeAt === undefined ? undefined : { reinitializeAt: state.reinitializeAt + epoch }),
     maxWorkers: state.settings.maxWorkers,
     freeSlots: state.settings.maxWorkers - state.table.tenants,
+    waiting: state.lobby.waiters.size,
     spares: [...state.spares.standing.values()].map(({ pid, since, spare }): SpareSnapshot => ({
       spare,
       state: pid === undefined ? "Starting" : "Ready",

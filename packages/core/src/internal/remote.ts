@@ -136,6 +136,8 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     connect,
     register: (registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
       Effect.catchTag(postmaster.Register({ registration }), "PostmasterDied", Effect.die),
+    registerWithin: (waitMillis: number, registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
+      Effect.catchTag(postmaster.RegisterWithin({ registration, waitMillis }), "PostmasterDied", Effect.die),
     resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
     terminate: (ref: SlotRef) => Effect.orDie(postmaster.Terminate({ ref })),
     terminateUsers: (resource: string) => Effect.orDie(postmaster.TerminateUsers({ resource })),

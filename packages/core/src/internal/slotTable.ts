@@ -109,6 +109,8 @@ export interface Tenant {
   lastExit: ExitStatus | undefined
   /** The life that it ends with. */
   readonly owner: LifeRef | undefined
+  /** The request that it was seated for, as long as nobody else was answered with it. */
+  request: number | undefined
   /** The version of the table in which onlookers last saw it change. */
   version: number
   /** The namesakes registered before it and after it. */
@@ -265,7 +267,12 @@ export const countOfClass = (self: SlotTable, name: string): number => self.clas
 export const seat = (
   self: SlotTable,
   registration: Registration,
-  options: { readonly dynamic: boolean; readonly now: number; readonly owner?: LifeRef | undefined }
+  options: {
+    readonly dynamic: boolean
+    readonly now: number
+    readonly owner?: LifeRef | undefined
+    readonly request?: number | undefined
+  }
 ): Tenant => {
   const slot = Heap.pop(self.freed) ?? self.untouched++
   const generation = (self.generations[slot] ?? 0) + (options.dynamic ? 1 : 0)
@@ -285,6 +292,7 @@ export const seat = (
     doomed: false,
     lastExit: undefined,
     owner: options.owner,
+    request: options.request,
     version: 0,
     elder: undefined,
     younger: undefined

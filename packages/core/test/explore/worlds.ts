@@ -260,6 +260,41 @@ export const worlds: { readonly [name: string]: Bounds } = {
     failedBirths: 0,
     resume: true
   },
+  "a slot to wait for": {
+    slots: 1,
+    registrations: 3,
+    menu: [kinds.job, kinds.service],
+    crashes: 0,
+    failedBirths: 0,
+    waits: [20_000, 40_000]
+  },
+  "a slot, a place in a class and a key to wait for": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job, kinds.parallel, kinds.keyed],
+    crashes: 0,
+    failedBirths: 0,
+    waits: [Number.POSITIVE_INFINITY, 20_000]
+  },
+  "a slot to wait for in a recovery": {
+    killAfter: 10_000,
+    slots: 1,
+    registrations: 2,
+    menu: [kinds.attachedService, kinds.attachedKeyed],
+    crashes: 1,
+    failedBirths: 0,
+    waits: [40_000],
+    late: true
+  },
+  "workers that wait for a slot": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job],
+    byWorkers: [owned.job],
+    crashes: 0,
+    failedBirths: 0,
+    waits: [20_000]
+  },
   "one key for three": {
     slots: 2,
     registrations: 3,
