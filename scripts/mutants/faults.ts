@@ -128,7 +128,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a full table or class refuses nobody",
-      "return !isClassFull(state, registration) && !SlotTable.isFull(state.table)",
+      "return !isClassFull(state, registration) && !isTableFull(state, registration)",
       "return true"
     ],
     [
@@ -1107,6 +1107,19 @@ export const faults: ReadonlyArray<Fault> = [
       "  holder.doomed || isSameDefinition(registration, holder.registration)\n",
       "  isSameDefinition(registration, holder.registration)\n"
     ],
+    ["nothing is kept for anybody", "    if (name === own) continue\n", "    continue\n"],
+    ["what is kept for a class is kept from itself, too", "    if (name === own) continue\n", ""],
+    [
+      "slots are kept beyond a class's limit",
+      "classLimits[name] ?? Number.POSITIVE_INFINITY",
+      "Number.POSITIVE_INFINITY"
+    ],
+    [
+      "slots are kept for those who have them already",
+      "Math.max(0, claim - SlotTable.countOfClass(table, name))",
+      "claim"
+    ],
+    ["a class that has more than its reserve gives slots away", "Math.max(0, claim - SlotTable", "(claim - SlotTable"],
     ["nobody waits for a slot", "waitMillis > 0 && registrant", "false && registrant"],
     ["whoever cannot wait waits", "waitMillis > 0 && registrant", "waitMillis >= 0 && registrant"],
     ["a preload waits", "registrant !== \"Preload\" && !state.stopping", "!state.stopping"],

@@ -240,7 +240,8 @@ export class KeyTaken extends Schema.TaggedError<KeyTaken>(
 const maxNamed = 8
 
 /**
- * Every slot is taken. `occupants` tells by whom (the first 64 slots).
+ * Every slot is taken, or kept for another class. `occupants` tells by whom
+ * (the first 64 slots).
  *
  * @category errors
  * @since 0.1.0
@@ -251,12 +252,19 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
   worker: Schema.String,
   maxWorkers: Schema.Natural,
   occupants: Schema.Array(Occupant),
+  /** How many slots are free, and kept for other classes (`PostmasterConfig.reservedSlots`). */
+  reserved: Schema.optionalKey(Schema.Natural),
   waitedMillis
 }) {
   override get message(): string {
     const named = this.occupants.slice(0, maxNamed).map(showOccupant)
-    const more = this.maxWorkers - named.length
-    const taken = this.maxWorkers === 1 ? "the only slot is taken" : `all ${this.maxWorkers} slots are taken`
+    const { maxWorkers, reserved = 0 } = this
+    const more = maxWorkers - reserved - named.length
+    const taken = reserved > 0
+      ? `of ${maxWorkers} slots ${reserved} are kept for other classes, and the others are taken`
+      : maxWorkers === 1
+      ? "the only slot is taken"
+      : `all ${maxWorkers} slots are taken`
     return `background worker "${this.worker}": ${taken}` +
       (named.length === 0 ? "" : `, by ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`) +
       `; consider a larger PostmasterConfig.maxWorkers` + showWait(this)

@@ -227,6 +227,47 @@ describe("whoever waits for a slot", () => {
   })
 })
 
+describe("slots that are kept for a class", () => {
+  const parallel = (name: string) => define(name, { class: "parallel" })
+
+  it("are refused to everybody else, who is told how many they are", () => {
+    const h = new Harness({ maxWorkers: 3, reservedSlots: { parallel: 2 } }).run().register(define("a"))
+    const reason = h.register(define("b")).order("Reject")!.reason
+    assert(reason._tag === "SlotsExhausted")
+    assert.strictEqual(reason.reserved, 2)
+    assert.include(
+      reason.message,
+      "of 3 slots 2 are kept for other classes, and the others are taken, by \"a\" (slot 0, starting, 0 s old); consider"
+    )
+    h.register(parallel("p1")).register(parallel("p2"))
+    assert.deepStrictEqual(h.answered, ["p2 slot 2"])
+    assert.deepStrictEqual(h.register(define("c")).answered, ["c SlotsExhausted"])
+  })
+
+  it("come free for their class alone, and whoever waits for another slot waits on", () => {
+    const h = new Harness({ maxWorkers: 2, reservedSlots: { parallel: 1 } }).run()
+    h.register(define("a")).register(parallel("p1")).born("a", "p1")
+    h.registerWithin(5_000, define("b")).registerWithin(5_000, parallel("p2"))
+    assert.deepStrictEqual(h.exits("p1", 0).answered, ["p2 slot 1"])
+    assert.deepStrictEqual(h.exits("a", 0).answered, ["b slot 0"])
+  })
+
+  it("are no limit to their class, and are not kept beyond it", () => {
+    const h = new Harness({ maxWorkers: 4, classLimits: { parallel: 2 }, reservedSlots: { mail: 1, parallel: 3 } })
+      .run()
+    const mail = (name: string) => define(name, { class: "mail" })
+    h.register(mail("m1")).register(mail("m2"))
+    assert.deepStrictEqual(h.answered, ["m2 slot 1"])
+    assert.deepStrictEqual(h.register(mail("m3")).answered, ["m3 SlotsExhausted"])
+    assert.deepStrictEqual(h.register(parallel("p1")).register(parallel("p2")).answered, ["p2 slot 3"])
+  })
+
+  it("are kept from preloads, too", () => {
+    const h = new Harness({ maxWorkers: 1, reservedSlots: { parallel: 1 } }).register(define("a"), "Preload")
+    assert.deepStrictEqual(h.answered, ["a SlotsExhausted"])
+  })
+})
+
 layer(TestPostmaster.layer)("a key, over the front door", (it) => {
   it.effect("asked for by fifty callers at once is one worker, which all of them hold and call the same", () =>
     Effect.gen(function*() {

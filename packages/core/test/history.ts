@@ -55,6 +55,10 @@ export const generate = (seed: number, length: number): Story => {
     settings: {
       maxWorkers: pick([1, 2, 4, 8, 30], next()),
       classLimits: { parallel: pick([0, 1, 3], next()) },
+      reservedSlots: pick<Machine.Settings["reservedSlots"]>(
+        [{}, {}, { parallel: 1 }, { unlimited: 1, parallel: 2 }],
+        next()
+      ),
       killAfter: pick([0, 5_000, 7_000, Number.POSITIVE_INFINITY], next()),
       stopTimeout: pick([3_000, 30_000, Number.POSITIVE_INFINITY], next()),
       maxLaunchesPerTurn: pick([1, 2, 100], next()),

@@ -50,6 +50,7 @@ export class Harness {
     this.state = Machine.make({
       maxWorkers: 8,
       classLimits: { parallel: 2 },
+      reservedSlots: {},
       killAfter: 5_000,
       stopTimeout: 30_000,
       maxLaunchesPerTurn: 100,

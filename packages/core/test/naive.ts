@@ -348,7 +348,14 @@ export class Naive {
     const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
     const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
     if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
-    return this.seated.length >= this.settings.maxWorkers ? "SlotsExhausted" : undefined
+    let free = this.settings.maxWorkers - this.seated.length
+    for (const [name, kept] of Object.entries(this.settings.reservedSlots)) {
+      if (name === registration.class) continue
+      const members = this.seated.filter((worker) => worker.registration.class === name).length
+      const most = Math.min(kept, this.settings.classLimits[name] ?? kept)
+      if (members < most) free -= most - members
+    }
+    return free <= 0 ? "SlotsExhausted" : undefined
   }
 
   /** Again and again from the beginning, until there is room for nobody who waits. */

@@ -16,6 +16,7 @@ import * as SlotTable from "./slotTable.ts"
 export const Settings = Schema.Struct({
   maxWorkers: Schema.Natural,
   classLimits: Schema.Record(Schema.String, Schema.Natural),
+  reservedSlots: Schema.Record(Schema.String, Schema.Natural),
   // May be infinite.
   // @effect-diagnostics-next-line schemaNumber:off
   killAfter: Schema.Number,

@@ -520,6 +520,7 @@ interface Request {
 const toMachineSettings = (settings: Settings, canSpare: boolean): Machine.Settings => ({
   maxWorkers: settings.maxWorkers,
   classLimits: settings.classLimits,
+  reservedSlots: settings.reservedSlots,
   killAfter: Duration.toMillis(settings.killAfter),
   stopTimeout: Duration.toMillis(settings.stopTimeout),
   maxLaunchesPerTurn: settings.maxLaunchesPerTurn,

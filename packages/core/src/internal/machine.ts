@@ -90,6 +90,7 @@ export type Action =
 export interface Settings {
   readonly maxWorkers: number
   readonly classLimits: { readonly [name: string]: number }
+  readonly reservedSlots: { readonly [name: string]: number }
   readonly killAfter: number
   readonly stopTimeout: number
   readonly maxLaunchesPerTurn: number
@@ -386,7 +387,23 @@ const occupant = ({ now }: Turn, tenant: SlotTable.Tenant): Occupant => ({
 const hasRoom = (state: State, registration: Registration): boolean => {
   const holder = holderOf(state, registration)
   if (holder !== undefined) return !holder.doomed
-  return !isClassFull(state, registration) && !SlotTable.isFull(state.table)
+  return !isClassFull(state, registration) && !isTableFull(state, registration)
+}
+
+/** Nobody takes a slot that is kept for another class; one's own reserve is as good as any slot. */
+const isTableFull = (state: State, { class: name }: Registration): boolean =>
+  state.table.tenants + reservedForOthers(state, name) >= state.settings.maxWorkers
+
+/** How many of the slots that other classes may lay claim to have not been taken by them. */
+const reservedForOthers = ({ settings: { classLimits, reservedSlots }, table }: State, own?: string): number => {
+  let reserved = 0
+  for (const name in reservedSlots) {
+    if (name === own) continue
+    // Beyond its limit a class has no use for slots.
+    const claim = Math.min(reservedSlots[name]!, classLimits[name] ?? Number.POSITIVE_INFINITY)
+    reserved += Math.max(0, claim - SlotTable.countOfClass(table, name))
+  }
+  return reserved
 }
 
 const isClassFull = ({ settings, table }: State, { class: name }: Registration): boolean => {
@@ -413,7 +430,14 @@ const noRoom = (turn: Turn, { registration, since }: Lobby.Waiter): Registration
   const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant) =>
     tenant === undefined ? [] : [occupant(turn, tenant)]
   )
-  return new SlotsExhausted({ worker, maxWorkers: settings.maxWorkers, occupants, ...waited })
+  const reserved = settings.maxWorkers - table.tenants
+  return new SlotsExhausted({
+    worker,
+    maxWorkers: settings.maxWorkers,
+    occupants,
+    ...(reserved === 0 ? undefined : { reserved }),
+    ...waited
+  })
 }
 
 /** `TerminateBackgroundWorker`. One SIGTERM, however often it is asked for; the process only, not its group. */

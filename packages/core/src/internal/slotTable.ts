@@ -256,8 +256,6 @@ export const disown = (self: SlotTable, tenant: Tenant): ReadonlyArray<Tenant> =
 export const tenants = (self: SlotTable): ReadonlyArray<Tenant> =>
   self.seats.filter((tenant): tenant is Tenant => tenant !== undefined)
 
-export const isFull = (self: SlotTable): boolean => self.tenants >= self.size
-
 export const countOfClass = (self: SlotTable, name: string): number => self.classes.get(name) ?? 0
 
 /**

@@ -486,7 +486,7 @@ export const laws: { readonly [name: string]: Law } = {
     if (reason._tag === "KeyTaken") return undefined
     if (reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
     if (reason._tag !== "SlotsExhausted") return `refused for ${reason._tag}`
-    return seated.length >= settings.maxWorkers ? undefined : "there is room in the table"
+    return World.hasRoom(before, input.registration) ? "there is room in the table" : undefined
   },
 
   "L24 whoever restarts keeps its seat after a failure, and rests as long as its policy says": (turn) => {
@@ -881,6 +881,19 @@ export const laws: { readonly [name: string]: Law } = {
     const gives = tenancy.request === request
     if (gives) return tenant?.doomed === false ? "it was kept" : undefined
     return tenant?.doomed === true && !tenancy.terminated ? "somebody else's was taken" : undefined
+  },
+
+  "L54 what is kept for a class is left for it": ({ after, before, replies }) => {
+    for (const { ref } of replies) {
+      if (tenancyOf(before, ref)?.over === false) continue
+      const { registration } = tenancyOf(after, ref)!
+      if (registration.class === "parallel") continue
+      const seated = after.tenancies.filter(({ over }) => !over)
+      const members = seated.filter((one) => one.registration.class === "parallel").length
+      const kept = after.machine.settings.reservedSlots["parallel"] ?? 0
+      if (after.machine.settings.maxWorkers - seated.length < kept - members) return `slot ${ref.slot} was kept`
+    }
+    return undefined
   }
 }
 

@@ -118,6 +118,8 @@ export interface Bounds {
   readonly resource?: string
   /** For how long registrations may wait for a slot; at most one waits so long, or two if there is a second time. */
   readonly waits?: ReadonlyArray<number>
+  /** Slots that are kept for the parallel class. */
+  readonly reserved?: number
   readonly spares?: number
   /** How many spares may be lost. */
   readonly spareLosses?: number
@@ -142,6 +144,7 @@ const stopTimeout = 20_000
 export const settings = (bounds: Bounds): Machine.Settings => ({
   maxWorkers: bounds.slots,
   classLimits: { parallel: 1 },
+  reservedSlots: bounds.reserved === undefined ? {} : { parallel: bounds.reserved },
   killAfter: bounds.killAfter ?? stopTimeout,
   stopTimeout,
   maxLaunchesPerTurn: bounds.maxLaunchesPerTurn ?? 1,
@@ -470,7 +473,10 @@ export const hasRoom = ({ machine: { settings }, tenancies }: World, { class: na
   if (holder !== undefined) return !holder.terminated
   const classmates = seated.filter(({ registration }) => registration.class === name)
   const limit = name === undefined ? undefined : settings.classLimits[name]
-  return seated.length < settings.maxWorkers && (limit === undefined || classmates.length < limit)
+  // One class only keeps slots in the worlds, and no more of them than it may take.
+  const parallel = seated.filter(({ registration }) => registration.class === "parallel").length
+  const kept = name === "parallel" ? 0 : Math.max(0, (settings.reservedSlots["parallel"] ?? 0) - parallel)
+  return seated.length + kept < settings.maxWorkers && (limit === undefined || classmates.length < limit)
 }
 
 /** One turn: the machine on a copy of its state, and the world's own account of the same facts and orders. */

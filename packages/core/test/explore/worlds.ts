@@ -295,6 +295,15 @@ export const worlds: { readonly [name: string]: Bounds } = {
     failedBirths: 0,
     waits: [20_000]
   },
+  "a slot that is kept for a class": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job, kinds.parallel],
+    crashes: 0,
+    failedBirths: 0,
+    reserved: 1,
+    waits: [20_000]
+  },
   "one key for three": {
     slots: 2,
     registrations: 3,
