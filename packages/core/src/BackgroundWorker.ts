@@ -17,7 +17,7 @@ import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
 import { oneLine } from "./internal/oneLine.ts"
 import type { StartTime } from "./Phase.ts"
-import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
+import { type Flag, type Ownership, Registration, type Rung, sanityCheck } from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
@@ -64,6 +64,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly startTime: StartTime
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
+  readonly stopLadder: ReadonlyArray<Rung> | undefined
   readonly spare: boolean
   readonly ownership: Ownership
 }
@@ -117,6 +118,14 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
   readonly stopTimeout?: Duration.Input | undefined
   /**
+   * What the worker is sent when it is to end, and for how long each signal may
+   * be ignored: 1 to 8 of them, none gentler than the one before. SIGKILL to its
+   * process group always comes last. Defaults to SIGTERM and the `stopTimeout`,
+   * which is of no account otherwise. Crash recovery and an immediate shutdown
+   * do not ask: they send SIGQUIT, and SIGKILL after `PostmasterConfig.killAfter`.
+   */
+  readonly stopLadder?: StopLadder | undefined
+  /**
    * Whether the worker may be made from a spare, a process that has imported
    * the entry module ahead of the launch (`PostmasterConfig.spares`). Defaults
    * to true. Say false if importing the module does something that only a
@@ -130,6 +139,26 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
    */
   readonly ownership?: Ownership | undefined
 }
+
+/**
+ * The signals that ask a worker to end, each with the time for which it may be
+ * ignored.
+ *
+ * **Example** (Ten seconds to finish, two to leave)
+ *
+ * ```ts
+ * import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
+ *
+ * const Mail = BackgroundWorker.make("mail", {
+ *   entry: { module: new URL("./mail.ts", import.meta.url) },
+ *   stopLadder: [["SIGTERM", "10 seconds"], ["SIGQUIT", "2 seconds"]]
+ * })
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StopLadder = ReadonlyArray<readonly [signal: Rung["signal"], ignoredFor: Duration.Input]>
 
 /**
  * Makes the definition of a worker.
@@ -179,9 +208,12 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   startTime: options.startTime ?? "RecoveryFinished",
   restart: Restart.fromInput(options.restart ?? "never"),
   stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout),
+  stopLadder: options.stopLadder?.map(toRung),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
 })
+
+const toRung = ([signal, ignoredFor]: StopLadder[number]): Rung => ({ signal, millis: Restart.toMillis(ignoredFor) })
 
 /**
  * Gives a definition another name, for one of several registrations of it. The
@@ -329,6 +361,7 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     startTime: self.startTime,
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis }),
+    ...(self.stopLadder === undefined ? undefined : { stopLadder: self.stopLadder }),
     ...(self.spare ? undefined : { spare: false }),
     ...(self.ownership === "postmaster" ? undefined : { ownership: self.ownership })
   }

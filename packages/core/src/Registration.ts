@@ -16,6 +16,7 @@ import {
   SharedMemoryRequired
 } from "./RegistrationError.ts"
 import { isJob, maxDelayMillis, maxFailures, Restart } from "./Restart.ts"
+import { isHarsher } from "./WorkerSignal.ts"
 
 /**
  * Schema of a worker's flags.
@@ -80,6 +81,28 @@ export const Ownership = Schema.Literals(["postmaster", "registrant"])
 export type Ownership = typeof Ownership.Type
 
 /**
+ * Schema of a `Rung`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Rung = Schema.Struct({
+  signal: Schema.Literals(["SIGTERM", "SIGQUIT"]),
+  // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
+  // @effect-diagnostics-next-line schemaNumber:off
+  millis: Schema.Number
+})
+
+/**
+ * One step of a stop ladder: a signal, and for how long it may be ignored, in
+ * milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rung extends Schema.Schema.Type<typeof Rung> {}
+
+/**
  * Schema of a `Registration`.
  *
  * @category schemas
@@ -103,6 +126,8 @@ export const Registration = Schema.Struct({
   // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
   // @effect-diagnostics-next-line schemaNumber:off
   stopTimeoutMillis: Schema.optionalKey(Schema.Number),
+  /** In the place of SIGTERM and its timeout; SIGKILL comes after the last rung. */
+  stopLadder: Schema.optionalKey(Schema.Array(Rung)),
   /** Whether the worker may be made from a spare; absent: yes. */
   spare: Schema.optionalKey(Schema.Boolean),
   /** Who it belongs to; absent: the postmaster. */
@@ -224,6 +249,23 @@ const checkStopTimeout = (self: Registration): RegistrationErrorReason | undefin
   })
 }
 
+const maxRungs = 8
+
+const checkStopLadder = (self: Registration): RegistrationErrorReason | undefined => {
+  const ladder = self.stopLadder
+  if (ladder === undefined) return undefined
+  const invalid = (detail: string) => {
+    const value = `[${ladder.map(({ millis, signal }) => `${signal} ${millis} ms`).join(", ")}]`
+    return new InvalidInterval({ worker: self.name, field: "stop ladder", value, detail })
+  }
+  if (ladder.length < 1 || ladder.length > maxRungs) return invalid(`it must have between 1 and ${maxRungs} rungs`)
+  if (!ladder.every(({ millis }) => millis >= 0)) return invalid("every time must be 0 ms or more, or infinite")
+  if (ladder.some(({ signal }, index) => index > 0 && isHarsher(ladder[index - 1]!.signal, signal))) {
+    return invalid("a signal must not be gentler than the one before")
+  }
+  return undefined
+}
+
 /**
  * Returns `true` when two registrations are of the same definition, as far as
  * one can tell: name, type and entry.
@@ -242,7 +284,8 @@ export const isSameDefinition = (self: Registration, that: Registration): boolea
  * **Details**
  *
  * The order is fixed: name, type and key, database without shared memory, database
- * at postmaster start, restart policy, stop timeout, parallel with restart.
+ * at postmaster start, restart policy, stop timeout, stop ladder, parallel with
+ * restart.
  *
  * @category validation
  * @since 0.1.0
@@ -254,7 +297,7 @@ export const sanityCheck = (self: Registration): RegistrationErrorReason | undef
     if (!isAttached(self)) return new SharedMemoryRequired({ worker: self.name })
     if (self.startTime === "PostmasterStart") return new DatabaseNotReady({ worker: self.name })
   }
-  const invalidInterval = checkRestart(self) ?? checkStopTimeout(self)
+  const invalidInterval = checkRestart(self) ?? checkStopTimeout(self) ?? checkStopLadder(self)
   if (invalidInterval !== undefined) return invalidInterval
   if (self.class === "parallel" && !isJob(self.restart)) return new ParallelRestart({ worker: self.name })
   return undefined

@@ -100,8 +100,8 @@ export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>(
 }
 
 /**
- * A number of the restart policy or the stop timeout cannot be used: mostly a
- * duration that cannot be waited for.
+ * A number of the restart policy, the stop timeout or the stop ladder cannot be
+ * used: mostly a duration that cannot be waited for.
  *
  * @category errors
  * @since 0.1.0
@@ -118,7 +118,8 @@ export class InvalidInterval extends Schema.TaggedError<InvalidInterval>(
     "healthy time",
     "number of failures",
     "window of failures",
-    "stop timeout"
+    "stop timeout",
+    "stop ladder"
   ]),
   value: Schema.String,
   detail: Schema.String

@@ -1,4 +1,5 @@
 import { BackgroundWorker, Postmaster } from "@effect-postmaster/core"
+import { signaled } from "@effect-postmaster/core/ExitStatus"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -266,6 +267,98 @@ describe("slots that are kept for a class", () => {
     const h = new Harness({ maxWorkers: 1, reservedSlots: { parallel: 1 } }).register(define("a"), "Preload")
     assert.deepStrictEqual(h.answered, ["a SlotsExhausted"])
   })
+})
+
+describe("a stop ladder", () => {
+  const ladder = (...rungs: ReadonlyArray<readonly ["SIGTERM" | "SIGQUIT", number]>) => ({
+    stopLadder: rungs.map(([signal, millis]) => ({ signal, millis }))
+  })
+  const gentle = ladder(["SIGTERM", 1_000], ["SIGTERM", 500], ["SIGQUIT", 200])
+
+  it("is gone down one rung after the other, SIGKILL last; each is told", () => {
+    const h = new Harness().run().register(define("a", gentle)).born("a").terminate("a")
+    const sent: Array<string> = []
+    for (let millis: number | undefined = 0; millis !== undefined; millis = h.wakeIn()) {
+      if (millis > 0) h.wake(millis)
+      assert.strictEqual(h.events.filter((tag) => tag === "SignalSent").length, 1)
+      sent.push(`${h.now} ${h.signals.join()}`)
+    }
+    assert.deepStrictEqual(sent, [
+      "0 a SIGTERM Process",
+      "1000 a SIGTERM Group",
+      "1500 a SIGQUIT Group",
+      "1700 a SIGKILL Group"
+    ])
+    assert.deepStrictEqual(h.terminate("a").signals, [])
+  })
+
+  it("is gone down in a shutdown, too, and an immediate one overtakes it", () => {
+    const h = new Harness().run().register(define("a", gentle)).born("a")
+    assert.deepStrictEqual(h.shutdown("Fast").signals, ["a SIGTERM Group"])
+    assert.deepStrictEqual(h.wake(1_000).signals, ["a SIGTERM Group"])
+    assert.deepStrictEqual(h.shutdown("Immediate").signals, ["a SIGQUIT Group"])
+    assert.deepStrictEqual(h.wake(500).signals, ["a SIGQUIT Group"])
+    assert.deepStrictEqual(h.wake(200).signals, ["a SIGKILL Group"])
+  })
+
+  it("may begin with SIGQUIT, may take no time, and may last for ever", () => {
+    const h = new Harness().run().register(define("a", ladder(["SIGQUIT", 0]))).born("a").terminate("a")
+    assert.deepStrictEqual(h.signals, ["a SIGQUIT Process", "a SIGKILL Group"])
+    h.register(define("b", ladder(["SIGTERM", 10], ["SIGQUIT", Number.POSITIVE_INFINITY]))).born("b").terminate("b")
+    assert.deepStrictEqual(h.wake(10).signals, ["b SIGQUIT Group"])
+    assert.isUndefined(h.wakeIn())
+  })
+
+  it("reaches whoever is being born at its birth, where it stands by then, and its time begins anew", () => {
+    const h = new Harness().run().register(define("a", gentle)).terminate("a").wake(900)
+    assert.deepStrictEqual(h.born("a").signals, ["a SIGTERM Process"])
+    assert.strictEqual(h.wakeIn(), 1_000)
+    const late = new Harness().run().register(define("a", gentle)).terminate("a").wake(1_000).wake(500)
+    assert.deepStrictEqual(late.born("a").signals, ["a SIGQUIT Group"])
+    assert.deepStrictEqual(late.wake(200).signals, ["a SIGKILL Group"])
+    const never = new Harness().run().register(define("a", gentle)).terminate("a").wake(1_000).wake(500).wake(200)
+    assert.isDefined(never.order("AbandonBirth"))
+  })
+
+  it("is not for a crash: SIGQUIT, and SIGKILL after killAfter", () => {
+    const options = { ...ladder(["SIGQUIT", 10], ["SIGQUIT", 10]), flags: ["SharedMemory"] as const, restart: every(0) }
+    const h = new Harness().run().register(define("a", options)).register(define("b", options)).born("a", "b")
+    assert.deepStrictEqual(h.exits("a", 2).signals, ["b SIGQUIT Group"])
+    assert.strictEqual(h.wakeIn(), 5_000)
+    assert.deepStrictEqual(h.terminate("b").signals, [])
+  })
+
+  it("an attached worker that leaves as SIGQUIT tells it to has not crashed; one that dies of something else has", () => {
+    const options = { ...ladder(["SIGTERM", 10], ["SIGQUIT", 10]), flags: ["SharedMemory"] as const }
+    const asked = () => new Harness().run().register(define("a", options)).born("a").joins("a").terminate("a").wake(10)
+    assert.deepStrictEqual(asked().exits("a", 2).state.recovering, false)
+    assert.deepStrictEqual(asked().exits("a", 1).state.recovering, true)
+    assert.deepStrictEqual(asked().exits("a", signaled("SIGSEGV")).state.recovering, true)
+    const early = new Harness().run().register(define("a", options)).born("a").joins("a").terminate("a")
+    assert.deepStrictEqual(early.exits("a", 2).state.recovering, true)
+  })
+
+  const wrong: ReadonlyArray<readonly [string, ReturnType<typeof ladder>]> = [
+    ["it must have between 1 and 8 rungs", ladder()],
+    ["it must have between 1 and 8 rungs", ladder(...Array.from({ length: 9 }, () => ["SIGTERM", 1] as const))],
+    ["every time must be 0 ms or more, or infinite", ladder(["SIGTERM", -1])],
+    ["every time must be 0 ms or more, or infinite", ladder(["SIGTERM", Number.NaN])],
+    ["a signal must not be gentler than the one before", ladder(["SIGQUIT", 1], ["SIGTERM", 1])]
+  ]
+  for (const [detail, options] of wrong) {
+    it(`${JSON.stringify(options.stopLadder)} is refused: ${detail}`, () => {
+      const reason = new Harness().run().register(define("a", options)).order("Reject")!.reason
+      assert(reason._tag === "InvalidInterval" && reason.field === "stop ladder")
+      assert.strictEqual(reason.detail, detail)
+    })
+  }
+
+  it.effect("is written as signals and durations", () =>
+    Effect.gen(function*() {
+      const Mail = BackgroundWorker.make("mail", { entry, stopLadder: [["SIGTERM", "10 seconds"], ["SIGQUIT", 2]] })
+      const { stopLadder } = yield* BackgroundWorker.toRegistration(Mail, undefined)
+      assert.deepStrictEqual(stopLadder, [{ signal: "SIGTERM", millis: 10_000 }, { signal: "SIGQUIT", millis: 2 }])
+    }))
 })
 
 layer(TestPostmaster.layer)("a key, over the front door", (it) => {

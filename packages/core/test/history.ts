@@ -114,6 +114,20 @@ const pool: ReadonlyArray<Registration> = [
   attached("attachedQuitter", {
     restart: Restart.giveUp(Restart.after(10), { failures: 2, within: 60_000, outcome: "Unregister" })
   }),
+  define("climber", {
+    ...after(20),
+    stopLadder: [{ signal: "SIGTERM", millis: 700 }, { signal: "SIGTERM", millis: 0 }, {
+      signal: "SIGQUIT",
+      millis: 900
+    }]
+  }),
+  attached("attachedClimber", {
+    ...after(20),
+    stopLadder: [{ signal: "SIGTERM", millis: 300 }, { signal: "SIGQUIT", millis: 400 }],
+    resources: ["mail"]
+  }),
+  attached("endlessClimber", { stopLadder: [{ signal: "SIGQUIT", millis: Number.POSITIVE_INFINITY }] }),
+  define("wrongLadder", { stopLadder: [{ signal: "SIGQUIT", millis: 1 }, { signal: "SIGTERM", millis: 1 }] }),
   define("keyedJob", { key: "blue" }),
   define("keyedService", { ...after(400), key: "blue" }),
   attached("keyedAttached", { ...after(0), key: "red", startTime: "PostmasterStart" }),

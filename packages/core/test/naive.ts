@@ -48,6 +48,8 @@ export interface Worker {
   /** What it has been sent to end it; while it is unborn, what it will be sent. */
   asked: { readonly signal: Signal; readonly target: Target } | undefined
   killAt: number | undefined
+  /** Which signal of its ladder it was sent last. */
+  rung: number | undefined
   /** How its last life ended, or its last attempt at one. */
   lastExit: ExitStatus | undefined
   /** How its last life ended. */
@@ -331,6 +333,7 @@ export class Naive {
       joined: false,
       asked: undefined,
       killAt: undefined,
+      rung: undefined,
       lastExit: undefined,
       lastDeath: undefined
     })
@@ -379,7 +382,7 @@ export class Naive {
   private terminate(worker: Worker): void {
     if (worker.terminated) return
     worker.terminated = true
-    if (hasChild(worker)) this.ask(worker, "SIGTERM", "Process")
+    if (hasChild(worker)) this.askToEnd(worker, "Process")
     else worker.state = "Gone"
   }
 
@@ -394,7 +397,7 @@ export class Naive {
   }
 
   private started(worker: Worker, pid: Pid): void {
-    const { asked } = worker
+    const { asked, rung } = worker
     this.noSpareFor(100)
     worker.state = "Alive"
     worker.pid = pid
@@ -404,7 +407,10 @@ export class Naive {
     worker.failedBirths = 0
     worker.asked = undefined
     worker.killAt = undefined
-    if (asked !== undefined) this.ask(worker, asked.signal, asked.target)
+    worker.rung = undefined
+    if (asked === undefined) return
+    this.ask(worker, asked.signal, asked.target)
+    if (rung !== undefined && asked.signal !== "SIGKILL") this.stayOn(worker, rung)
   }
 
   private exited(worker: Worker, status: ExitStatus): void {
@@ -413,14 +419,16 @@ export class Naive {
     const crashed = !ordered && isAttached(worker) && (worker.joined || !orderly)
     worker.lastExit = status
     worker.lastDeath = status
-    const { pid } = worker
+    const { asked, pid } = worker
     this.decease(worker, status, crashed)
     for (const other of this.everyone) {
       const { owner, state } = other
       if (state === "Gone" || owner === undefined) continue
       if (isSame(owner.ref, worker.ref) && owner.pid === pid) this.terminate(other)
     }
-    if (crashed && !this.recovering && this.shutdown !== "Immediate") this.recover()
+    // Whoever leaves as it was told to has not crashed.
+    const obeys = asked?.signal === "SIGQUIT" && status._tag === "Exited" && status.code === 2
+    if (crashed && !obeys && !this.recovering && this.shutdown !== "Immediate") this.recover()
   }
 
   private decease(worker: Worker, status: ExitStatus, crashed: boolean): void {
@@ -467,6 +475,7 @@ export class Naive {
     worker.joined = false
     worker.asked = undefined
     worker.killAt = undefined
+    worker.rung = undefined
   }
 
   /** The attached workers can no longer be trusted. */
@@ -495,13 +504,37 @@ export class Naive {
   }
 
   /** Each signal once, and never a gentler one afterwards; the unborn hear of it when they are born. */
-  private ask(worker: Worker, signal: Signal, target: Target): void {
-    if (worker.asked !== undefined && signals.indexOf(signal) <= signals.indexOf(worker.asked.signal)) return
+  private ask(worker: Worker, signal: Signal, target: Target, again = false): void {
+    const asked = worker.asked === undefined ? -1 : signals.indexOf(worker.asked.signal)
+    if (signals.indexOf(signal) < asked || (signals.indexOf(signal) === asked && !again)) return
     worker.asked = { signal, target }
     if (worker.state === "Alive") this.outcome.signals.push({ ref: worker.ref, signal, target })
     else if (signal === "SIGKILL") this.outcome.abandoned.push(worker.ref)
-    const patience = worker.registration.stopTimeoutMillis ?? this.settings.stopTimeout
-    if (signal === "SIGTERM" && patience !== Number.POSITIVE_INFINITY) worker.killAt = this.now + patience
+  }
+
+  private ladder({ registration }: Worker) {
+    const millis = registration.stopTimeoutMillis ?? this.settings.stopTimeout
+    return registration.stopLadder ?? [{ signal: "SIGTERM" as const, millis }]
+  }
+
+  private askToEnd(worker: Worker, target: Target): void {
+    const asked = worker.asked === undefined ? -1 : signals.indexOf(worker.asked.signal)
+    if (worker.rung === undefined && signals.indexOf(this.ladder(worker)[0]!.signal) > asked) {
+      this.goTo(worker, 0, target)
+    }
+  }
+
+  private goTo(worker: Worker, rung: number, target: Target): void {
+    const next = this.ladder(worker)[rung]
+    if (next === undefined) return this.ask(worker, "SIGKILL", "Group")
+    this.ask(worker, next.signal, target, true)
+    this.stayOn(worker, rung)
+  }
+
+  private stayOn(worker: Worker, rung: number): void {
+    const { millis } = this.ladder(worker)[rung]!
+    worker.rung = rung
+    worker.killAt = millis === Number.POSITIVE_INFINITY ? undefined : this.now + millis
   }
 
   private proceed(): void {
@@ -515,10 +548,12 @@ export class Naive {
       this.askAll("SIGKILL", (worker) => this.shutdown === "Immediate" || isAttached(worker))
     }
     // Whoever should have been gone first is killed first.
-    const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
-    for (const worker of overdue.toSorted((a, b) => a.killAt! - b.killAt!)) {
+    while (true) {
+      const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
+      const [worker] = overdue.toSorted((a, b) => a.killAt! - b.killAt!)
+      if (worker === undefined) break
       worker.killAt = undefined
-      this.ask(worker, "SIGKILL", "Group")
+      this.goTo(worker, worker.rung! + 1, "Group")
     }
     if (this.stopping && !this.seated.some(hasChild)) {
       this.phase = "Halted"
@@ -533,7 +568,8 @@ export class Naive {
     for (const { request } of this.waiting) this.outcome.answers.push({ request, answer: "NotAccepting" })
     this.waiting = []
     for (const worker of this.seated) if (!hasChild(worker)) worker.state = "Gone"
-    this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", () => true)
+    if (this.shutdown === "Immediate") this.askAll("SIGQUIT", () => true)
+    else for (const worker of this.seated.filter(hasChild)) this.askToEnd(worker, "Group")
     this.outcome.sparesEnded.push(...this.spares.map((spare) => spare.number))
     this.spares = []
   }

@@ -7,10 +7,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Callable } from "./fixtures/callable.ts"
-import { Only, Other, Seeker } from "./fixtures/seekers.ts"
+import { Lingerer, Only, Other, Seeker } from "./fixtures/seekers.ts"
 import { spawners } from "./support.ts"
 
 const patience = 60_000
@@ -66,6 +67,29 @@ describe.each(spawners)("who gets a slot, as a $name", ({ layer }) => {
       assert.strictEqual((yield* Fiber.join(theirs)).ref.slot, second.ref.slot)
       yield* first.terminate
       assert.strictEqual((yield* Fiber.join(mine)).ref.slot, first.ref.slot)
+    })
+  )
+
+  test(
+    "whoever does not heed SIGTERM is told to leave by the next rung of its ladder, and that is no crash",
+    Effect.gen(function*() {
+      const service = yield* Postmaster
+      const worker = yield* service.register(Lingerer)
+      yield* worker.waitForReady
+      const story: Array<string> = []
+      const telling = yield* service.events.pipe(
+        Stream.takeUntil((event) => event._tag === "Unregistered"),
+        Stream.runForEach((event) =>
+          Effect.sync(() => story.push(event._tag === "SignalSent" ? event.signal : event._tag))
+        ),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* worker.terminate
+      const end = Option.getOrThrow(yield* worker.waitForEnd)
+      assert.deepStrictEqual([end._tag, end._tag === "Exited" && end.code], ["Exited", 2])
+      yield* Fiber.join(telling)
+      assert.deepStrictEqual(story, ["SIGTERM", "SIGQUIT", "Exited", "Unregistered"])
+      assert.isFalse((yield* service.snapshot).recovering)
     })
   )
 

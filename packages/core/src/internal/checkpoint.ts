@@ -31,6 +31,7 @@ const Life = Schema.TaggedUnion({
   Waiting: {},
   Starting: {
     pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget })),
+    rung: Schema.UndefinedOr(Schema.Natural),
     killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Running: {
@@ -39,6 +40,7 @@ const Life = Schema.TaggedUnion({
     ready: Schema.Boolean,
     joined: Schema.Boolean,
     told: Schema.UndefinedOr(WorkerSignal),
+    rung: Schema.UndefinedOr(Schema.Natural),
     killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Resting: { dueAt: Schema.Finite },

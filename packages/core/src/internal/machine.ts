@@ -32,7 +32,14 @@ import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatu
 import type { Pid, SlotRef } from "../Identity.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
-import { isSameDefinition, type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
+import {
+  isSameDefinition,
+  type LifeRef,
+  type Registrant,
+  type Registration,
+  type Rung,
+  sanityCheck
+} from "../Registration.ts"
 import {
   ClassLimitReached,
   KeyTaken,
@@ -440,11 +447,11 @@ const noRoom = (turn: Turn, { registration, since }: Lobby.Waiter): Registration
   })
 }
 
-/** `TerminateBackgroundWorker`. One SIGTERM, however often it is asked for; the process only, not its group. */
+/** `TerminateBackgroundWorker`. Asked once, however often it is asked for; the process only, not its group. */
 const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
   if (tenant.doomed) return
   tenant.doomed = true
-  if (SlotTable.hasChild(tenant)) tell(turn, tenant, "SIGTERM", "Process")
+  if (SlotTable.hasChild(tenant)) ask(turn, tenant, "Process")
   else release(turn, tenant, "Terminated")
 }
 
@@ -501,11 +508,13 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   const before = tenant.life
   if (before._tag !== "Starting") return
   Spares.launchOver(turn.state.spares, turn.now)
-  SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
+  const life = SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
-  // What was decided while it was being born reaches it now.
-  if (before.pending !== undefined) tell(turn, tenant, before.pending.signal, before.pending.target)
+  // What was decided while it was being born reaches it now, and its time to obey begins.
+  if (before.pending === undefined) return
+  tell(turn, tenant, before.pending.signal, before.pending.target)
+  if (before.rung !== undefined && life.told !== "SIGKILL") stand(turn, tenant, life, before.rung)
 }
 
 /** A failed birth counts as a failure of the worker (`StartBackgroundWorker`), damped so that it never spins. */
@@ -552,7 +561,8 @@ const childExited = (turn: Turn, tenant: SlotTable.Tenant, status: ExitStatus): 
   if (life._tag !== "Running") return
   const judged = judge(tenant, life, status)
   const next = afterLife(turn, tenant, judged)
-  const firstCrash = isCrash(tenant, judged) && !turn.state.recovering && turn.state.shutdown !== "Immediate"
+  const firstCrash = isCrash(tenant, judged) && !obeys(life, status) && !turn.state.recovering &&
+    turn.state.shutdown !== "Immediate"
   tenant.lastExit = status
   publish(turn, {
     _tag: "Exited",
@@ -577,6 +587,10 @@ const judge = (tenant: SlotTable.Tenant, life: SlotTable.Running, status: ExitSt
 }
 
 const isCrash = (tenant: SlotTable.Tenant, judged: Verdict): boolean => judged === "Crashed" && tenant.attached
+
+/** Whoever is told to leave at once, by its ladder, and does so has not crashed; no more than whoever is killed. */
+const obeys = ({ told }: SlotTable.Running, status: ExitStatus): boolean =>
+  told === "SIGQUIT" && status._tag === "Exited" && status.code === 2
 
 /** What follows a life: a rest of so many milliseconds, waiting for recovery or for a hand, or the end of the tenancy. */
 type Next = number | "Recovery" | "Parked" | UnregisterReason
@@ -699,7 +713,8 @@ const beginStopping = (turn: Turn): void => {
   for (const tenant of SlotTable.tenants(state.table)) {
     if (!SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
   }
-  tellAll(turn, SlotTable.hasChild, state.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM")
+  if (state.shutdown === "Immediate") tellAll(turn, SlotTable.hasChild, "SIGQUIT")
+  else for (const tenant of SlotTable.tenants(state.table)) ask(turn, tenant, "Group")
   for (const spare of Spares.clear(state.spares)) {
     turn.actions.push({ _tag: "EndSpare", spare })
     publish(turn, { _tag: "SpareEnded", spare })
@@ -753,7 +768,8 @@ const killOverdue = (turn: Turn): void => {
   while (true) {
     const tenant = SlotTable.nextOverdue(state.table, now)
     if (tenant === undefined) return
-    tell(turn, tenant, "SIGKILL", "Group")
+    const { life } = tenant
+    if ("rung" in life && life.rung !== undefined) climb(turn, tenant, life, life.rung + 1, "Group")
   }
 }
 
@@ -859,25 +875,64 @@ const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason)
 }
 
 /** Tells a tenant's child to end, unless it has been told as harshly before. One that is not born yet is told later. */
-const tell = (turn: Turn, tenant: SlotTable.Tenant, signal: WorkerSignal, target: SignalTarget): void => {
-  const { state, now } = turn
+const tell = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  signal: WorkerSignal,
+  target: SignalTarget,
+  /** Or as harshly, if its ladder says so. */
+  again = false
+): void => {
+  const { state } = turn
   const life = tenant.life
   if (life._tag === "Starting") {
     if (life.pending !== undefined && !isHarsher(signal, life.pending.signal)) return
     life.pending = { signal, target }
     if (signal === "SIGKILL") turn.actions.push({ _tag: "AbandonBirth", ref: tenant.ref })
   } else if (life._tag === "Running") {
-    if (life.told !== undefined && !isHarsher(signal, life.told)) return
+    if (life.told !== undefined && !isHarsher(signal, life.told) && !(again && signal === life.told)) return
     life.told = signal
     SlotTable.touch(state.table, tenant)
     turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
     publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
-  } else {
-    return
   }
-  if (signal !== "SIGTERM") return
-  const timeout = tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout
-  if (Number.isFinite(timeout)) SlotTable.setDeadline(state.table, tenant, life, now + timeout)
+}
+
+const ladderOf = ({ settings }: State, { stopLadder, stopTimeoutMillis }: Registration): ReadonlyArray<Rung> =>
+  stopLadder ?? [{ signal: "SIGTERM", millis: stopTimeoutMillis ?? settings.stopTimeout }]
+
+/** Asks a tenant's child to end, by its ladder; unless it has been asked, or told as harshly, before. */
+const ask = (turn: Turn, tenant: SlotTable.Tenant, target: SignalTarget): void => {
+  const { life, registration } = tenant
+  if ((life._tag !== "Starting" && life._tag !== "Running") || life.rung !== undefined) return
+  const told = life._tag === "Running" ? life.told : life.pending?.signal
+  const { signal } = ladderOf(turn.state, registration)[0]!
+  if (told === undefined || isHarsher(signal, told)) climb(turn, tenant, life, 0, target)
+}
+
+/** Goes on to this rung, or to SIGKILL after the last. */
+const climb = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Starting | SlotTable.Running,
+  rung: number,
+  target: SignalTarget
+): void => {
+  const next = ladderOf(turn.state, tenant.registration)[rung]
+  if (next === undefined) return tell(turn, tenant, "SIGKILL", "Group")
+  tell(turn, tenant, next.signal, target, true)
+  stand(turn, tenant, life, rung)
+}
+
+const stand = (
+  { now, state }: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Starting | SlotTable.Running,
+  rung: number
+): void => {
+  life.rung = rung
+  const millis = ladderOf(state, tenant.registration)[rung]?.millis ?? 0
+  if (Number.isFinite(millis)) SlotTable.setDeadline(state.table, tenant, life, now + millis)
 }
 
 const stopStartup = (turn: Turn): void => {

@@ -54,7 +54,9 @@ export interface Waiting {
 export interface Starting {
   readonly _tag: "Starting"
   pending: Order | undefined
-  /** When the birth is given up, after it was told to stop. */
+  /** Where it stands on its stop ladder. */
+  rung: number | undefined
+  /** When the next rung follows; after the last one the birth is given up. */
   killAt: number | undefined
 }
 
@@ -67,7 +69,9 @@ export interface Running {
   joined: boolean
   /** The harshest signal sent to end it. */
   told: WorkerSignal | undefined
-  /** When SIGKILL follows. */
+  /** Where it stands on its stop ladder. */
+  rung: number | undefined
+  /** When the next rung follows, or SIGKILL after the last. */
   killAt: number | undefined
 }
 
@@ -403,7 +407,7 @@ export const toWaiting = (self: SlotTable, tenant: Tenant): void => {
 }
 
 export const toStarting = (self: SlotTable, tenant: Tenant): void => {
-  enter(self, tenant, { _tag: "Starting", pending: undefined, killAt: undefined })
+  enter(self, tenant, { _tag: "Starting", pending: undefined, rung: undefined, killAt: undefined })
   self.children++
   if (tenant.attached) self.attachedChildren++
 }
@@ -416,6 +420,7 @@ export const toRunning = (self: SlotTable, tenant: Tenant, pid: Pid, now: number
     ready: false,
     joined: false,
     told: undefined,
+    rung: undefined,
     killAt: undefined
   }
   enter(self, tenant, life)
@@ -442,7 +447,7 @@ export const toDown = (self: SlotTable, tenant: Tenant): void => {
   enter(self, tenant, { _tag: "Down" })
 }
 
-/** Sets when a tenant's child is killed if it has not ended by then. */
+/** Sets when a tenant's child is told more harshly if it has not ended by then. */
 export const setDeadline = (self: SlotTable, tenant: Tenant, life: Starting | Running, at: number): void => {
   life.killAt = at
   Heap.push(self.deadlines, { tenant, life, at })
@@ -467,7 +472,7 @@ export const wakeRested = (self: SlotTable, now: number): void => {
   }
 }
 
-/** Takes the next tenant whose kill deadline has passed. */
+/** Takes the next tenant whose deadline has passed. */
 export const nextOverdue = (self: SlotTable, now: number): Tenant | undefined => {
   const deadline = Heap.peek(self.deadlines)
   if (deadline === undefined || deadline.at > now) return undefined

@@ -255,7 +255,8 @@ export const laws: { readonly [name: string]: Law } = {
       if (signal === "SIGHUP") continue
       const earlier = signals.slice(0, index).findLast((one) => sameRef(one.ref, ref))?.signal ??
         childOf(before, ref)?.told
-      if (earlier !== undefined && !isHarsher(signal, earlier)) return `${signal} after ${earlier}`
+      const again = signal === earlier && child.registration.stopLadder !== undefined
+      if (earlier !== undefined && !isHarsher(signal, earlier) && !again) return `${signal} after ${earlier}`
     }
     return undefined
   },
@@ -892,6 +893,29 @@ export const laws: { readonly [name: string]: Law } = {
       const members = seated.filter((one) => one.registration.class === "parallel").length
       const kept = after.machine.settings.reservedSlots["parallel"] ?? 0
       if (after.machine.settings.maxWorkers - seated.length < kept - members) return `slot ${ref.slot} was kept`
+    }
+    return undefined
+  },
+
+  "L55 whoever is asked to end is sent the signals of its ladder, each in its time": (turn) => {
+    const { after, before, input } = turn
+    for (const { ref, signal } of turn.signals) {
+      const { registration } = childOf(after, ref)!
+      const ladder = registration.stopLadder
+      if (ladder === undefined || signal === "SIGHUP") continue
+      const { machine } = after
+      if (machine.shutdown === "Immediate" || (machine.recovering && isAttached(registration))) continue
+      const life = SlotTable.find(before.machine.table, ref)?.life
+      const isBorn = input._tag === "ChildStarted" && sameRef(input.ref, ref)
+      if (life?._tag === "Starting" && isBorn) continue
+      const rung = life?._tag === "Running" ? life.rung : undefined
+      const sent = turn.signals.flatMap((one) => sameRef(one.ref, ref) && one.signal !== "SIGHUP" ? [one.signal] : [])
+      const wanted = [...ladder.map((one) => one.signal), "SIGKILL"]
+      const from = rung === undefined ? 0 : rung + 1
+      if (String(sent) !== String(wanted.slice(from, from + sent.length))) return `slot ${ref.slot} was sent ${sent}`
+      if (rung !== undefined && life?._tag === "Running" && (life.killAt ?? Infinity) > after.now) {
+        return `slot ${ref.slot} was sent ${signal} too early`
+      }
     }
     return undefined
   }

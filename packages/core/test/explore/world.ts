@@ -341,6 +341,8 @@ export const isCrash = (world: World, child: Child, status: ExitStatus): boolean
     return false
   }
   if (status._tag === "Signaled") return !status.ordered
+  // It leaves as its ladder has told it to.
+  if (child.told === "SIGQUIT" && status._tag === "Exited" && status.code === 2) return false
   return child.joined || status._tag !== "Exited" || status.code > 1
 }
 
@@ -600,7 +602,14 @@ export const apply = (
         if (child === undefined || signal === "SIGHUP") break
         if (child.told !== undefined && !isHarsher(signal, child.told)) break
         const { killAfter, stopTimeout } = machine.settings
-        const patience = signal === "SIGTERM" ? child.registration.stopTimeoutMillis ?? stopTimeout : killAfter
+        const ladder = child.registration.stopLadder ??
+          [{ millis: child.registration.stopTimeoutMillis ?? stopTimeout }]
+        const isOrdered = machine.shutdown === "Immediate" || (machine.recovering && isAttached(child.registration))
+        const patience = signal === "SIGQUIT" && isOrdered
+          ? killAfter
+          : child.told === undefined
+          ? ladder.reduce((sum, { millis }) => sum + millis, 0)
+          : Number.POSITIVE_INFINITY
         change(ref, {
           told: signal,
           killBy: signal === "SIGKILL" ? Number.POSITIVE_INFINITY : Math.min(child.killBy, at + patience)
@@ -653,6 +662,7 @@ export const key = (world: World, bounds: Bounds): string => {
       tenant.doomed ? 1 : 0
     }${tenant.lives > 0 ? 1 : 0}${world.failedBirthsLeft > 0 ? tenant.failedBirths : ""}${life._tag}`
     text += failuresKey(tenant, now)
+    if ("rung" in life && tenant.registration.stopLadder !== undefined) text += `/${life.rung ?? ""}`
     if (life._tag === "Starting") text += `${life.pending?.signal ?? ""}${since(life.killAt)}`
     else if (life._tag === "Resting") text += life.dueAt - now
     else if (life._tag === "Running") {

@@ -56,6 +56,19 @@ const kinds = {
     }
   }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
+  climber: registration("climber", {
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" },
+    stopLadder: [
+      { signal: "SIGTERM", millis: 10_000 },
+      { signal: "SIGTERM", millis: 0 },
+      { signal: "SIGQUIT", millis: 20_000 }
+    ]
+  }),
+  attachedClimber: registration("attachedClimber", {
+    ...attached,
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" },
+    stopLadder: [{ signal: "SIGTERM", millis: 10_000 }, { signal: "SIGQUIT", millis: 10_000 }]
+  }),
   /** Of all these at most one. */
   keyed: registration("keyed", { key: "one" }),
   keyedService: registration("keyedService", {
@@ -303,6 +316,21 @@ export const worlds: { readonly [name: string]: Bounds } = {
     failedBirths: 0,
     reserved: 1,
     waits: [20_000]
+  },
+  "ladders": {
+    slots: 1,
+    registrations: 2,
+    menu: [kinds.climber, kinds.attachedClimber],
+    crashes: 1,
+    failedBirths: 0,
+    late: true
+  },
+  "two ladders": {
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.climber, kinds.attachedClimber],
+    crashes: 1,
+    failedBirths: 0
   },
   "one key for three": {
     slots: 2,
