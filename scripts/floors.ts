@@ -95,6 +95,7 @@ const plans: Record<string, Plan> = {
         "internal/input",
         "internal/sharedMemory",
         "internal/sharedMemoryRpcs",
+        "internal/lobby",
         "internal/slotTable",
         "internal/spares",
         "internal/watch",

@@ -69,6 +69,19 @@ const inSparesOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["sparesLoop"]
   }))
 
+const inLoop = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({ fault, file, find, put, searched: false, tests: ["admission"] }))
+
+const inAdmission = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: true,
+    tests: ["admission", "properties"]
+  }))
+
 const inLimits = (file: string, faults: ReadonlyArray<Planted>) =>
   faults.map(([fault, find, put]): Fault => ({
     fault,
@@ -135,13 +148,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a full table or class refuses nobody",
-      "bereaved(state, registration, owner) ?? crowded(state, registration)",
-      "bereaved(state, registration, owner)"
+      "return !isClassFull(state, registration) && !isTableFull(state, registration)",
+      "return true"
     ],
     [
       "whoever belongs to a life that is over is registered",
-      "bereaved(state, registration, owner) ?? crowded",
-      "crowded"
+      "bereaved(state, registration, owner) ?? (holder",
+      "(holder"
     ],
     [
       "whatever a worker registers belongs to it",
@@ -195,13 +208,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever registers too late is never told that it will not start",
-      "if (state.phase === \"Waiting\") return release(turn, tenant, state.recovering ? \"Crash\" : \"ShuttingDown\")",
+      "if (state.phase === \"Waiting\") release(turn, tenant, state.recovering ? \"Crash\" : \"ShuttingDown\")\n  else ",
       ""
     ],
     [
       "one too many in a class",
-      "SlotTable.countOfClass(table, registration.class!) >= limit",
-      "SlotTable.countOfClass(table, registration.class!) > limit"
+      "SlotTable.countOfClass(table, name!) >= limit",
+      "SlotTable.countOfClass(table, name!) > limit"
     ],
     [
       "a terminated worker comes back",
@@ -550,8 +563,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "launches come before the shutdown is seen",
-      "  advance(turn)\n  launch(turn)\n",
-      "  launch(turn)\n  advance(turn)\n"
+      "  advance(turn)\n  admit(turn)\n  launch(turn)\n",
+      "  launch(turn)\n  advance(turn)\n  admit(turn)\n"
     ],
     [
       "a harsher order does not reach whoever is being born",
@@ -1247,6 +1260,120 @@ export const faults: ReadonlyArray<Fault> = [
       "severity[self] >= severity[that]"
     ]
   ]),
+  ...inAdmission("internal/machine.ts", [
+    ["a key is nobody's", "key === undefined ? undefined : SlotTable.findKey(table, key)", "undefined"],
+    [
+      "a key is answered with another worker",
+      "  holder.doomed || isSameDefinition(registration, holder.registration)\n    ? undefined\n    : new",
+      "  holder\n    ? undefined\n    : new"
+    ],
+    [
+      "a key is answered with one that ends",
+      "if (holder !== undefined) return !holder.doomed\n",
+      "if (holder !== undefined) return true\n"
+    ],
+    [
+      "whoever is in the way for a moment is in the way for good",
+      "  holder.doomed || isSameDefinition(registration, holder.registration)\n",
+      "  isSameDefinition(registration, holder.registration)\n"
+    ],
+    ["nothing is kept for anybody", "    if (name === own) continue\n", "    continue\n"],
+    ["what is kept for a class is kept from itself, too", "    if (name === own) continue\n", ""],
+    [
+      "slots are kept beyond a class's limit",
+      "classLimits[name] ?? Number.POSITIVE_INFINITY",
+      "Number.POSITIVE_INFINITY"
+    ],
+    [
+      "slots are kept for those who have them already",
+      "Math.max(0, claim - SlotTable.countOfClass(table, name))",
+      "claim"
+    ],
+    ["a class that has more than its reserve gives slots away", "Math.max(0, claim - SlotTable", "(claim - SlotTable"],
+    ["nobody waits for a slot", "waitMillis > 0 && registrant", "false && registrant"],
+    ["whoever cannot wait waits", "waitMillis > 0 && registrant", "waitMillis >= 0 && registrant"],
+    ["a preload waits", "registrant !== \"Preload\" && !state.stopping", "!state.stopping"],
+    [
+      "a slot is waited for in a shutdown",
+      "registrant !== \"Preload\" && !state.stopping",
+      "registrant !== \"Preload\""
+    ],
+    ["whoever goes away waits on", "  if (waiter !== undefined) return dismiss(turn, waiter)\n", ""],
+    [
+      "what was given and not heard of is kept",
+      "  if (tenant?.request === request) terminateRequested(turn, tenant)\n",
+      ""
+    ],
+    [
+      "what was given is taken, whoever else has it",
+      "if (tenant?.request === request) terminate",
+      "if (tenant !== undefined) terminate"
+    ],
+    ["whoever shares a key may give it back", "    holder.request = undefined\n", ""],
+    [
+      "whoever waits for a key is not told that it is taken",
+      "  if (registration.key !== undefined) state.lobby.stirred = true\n",
+      ""
+    ],
+    ["nobody looks whether a slot is free", "  turn.state.lobby.stirred = true\n", ""],
+    [
+      "those who wait take slots in a recovery",
+      "while (lobby.stirred && state.phase !== \"Waiting\")",
+      "while (lobby.stirred)"
+    ],
+    ["whoever has been seated waits on", "      Lobby.leave(lobby, waiter)\n      answer", "      answer"],
+    [
+      "only the first in the lobby is looked at",
+      "if (!hasRoom(state, waiter.registration)) continue",
+      "if (!hasRoom(state, waiter.registration)) break"
+    ],
+    ["a wait has no end", "    dismiss(turn, waiter)\n  }\n", "    Lobby.leave(lobby, waiter)\n  }\n"],
+    [
+      "a shutdown leaves people waiting",
+      "of Lobby.clear(state.lobby)) {",
+      "of Lobby.clear(Lobby.copy(state.lobby))) {"
+    ],
+    [
+      "nobody is woken for the end of a wait",
+      "earliest(nextSpareAt(state), Lobby.nextDeadlineAt(state.lobby))",
+      "nextSpareAt(state)"
+    ],
+    ["a copy forgets who waits", "  lobby: Lobby.copy(self.lobby),\n", "  lobby: Lobby.make(),\n"],
+    ["nobody is told how long it has waited", "now > since ? { waitedMillis: now - since } : undefined", "undefined"]
+  ]),
+  ...inAdmission("internal/lobby.ts", [
+    ["the lobby has no bound", "  if (self.waiters.size >= maxWaiters) return false\n", ""],
+    ["a wait lasts a moment too long", "waiter.until > now", "waiter.until >= now"],
+    ["whoever has left is dismissed again", "(waiter) => waiters.get(waiter.request) === waiter", "() => true"],
+    [
+      "the last to be refused is the first",
+      "(self, that) => self.until < that.until ||",
+      "(self, that) => self.until > that.until ||"
+    ],
+    ["an endless wait is over at once", "if (Number.isFinite(waiter.until)) Heap", "Heap"]
+  ]),
+  ...inAdmission("internal/checkpoint.ts", [
+    ["a checkpoint forgets who waits", "Lobby.restore(lobby.waiters, lobby.stirred)", "Lobby.make()"]
+  ]),
+  ...inLoop("internal/loop.ts", [
+    ["an answer that nobody hears is kept", "          if (request.isGone) withdraw(action.request, request)\n", ""],
+    ["whoever goes away is not told of", "          withdraw(number, request)\n", ""],
+    [
+      "a key that is held has another watch",
+      "watches[action.ref.slot] ??= Watch.make",
+      "watches[action.ref.slot] = Watch.make"
+    ]
+  ]),
+  ...inAdmission("Registration.ts", [
+    ["another entry is the same worker", "self.entry.module === that.entry.module && ", ""],
+    ["another type is the same worker", "self.type === that.type &&\n", "\n"],
+    ["a key may be blank", " ?? checkName(self, \"key\")", ""]
+  ]),
+  ...inAdmission("internal/slotTable.ts", [
+    ["whoever has gone still holds its key", "  hold(self, tenant, undefined)\n", ""],
+    ["a key is held by nobody", "  hold(self, tenant, tenant)\n", ""],
+    ["keys that nobody holds pile up", "  sweep(self, self.keys, (held) => held === undefined)\n", ""]
+  ]),
   ...inSpares("internal/spares.ts", [
     [
       "spares import whatever was ever registered",
@@ -1367,8 +1494,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody wakes the machine for a spare",
-      "      nextSpareAt(state)\n",
-      "      undefined\n"
+      "earliest(nextSpareAt(state), Lobby.nextDeadlineAt(state.lobby))",
+      "Lobby.nextDeadlineAt(state.lobby)"
     ],
     [
       "spares are begun before their time",
@@ -1449,8 +1576,8 @@ export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/checkpoint.ts", [
     [
       "a saved state forgets who belongs to whom",
-      "    owner: tenant.owner\n",
-      "    owner: undefined\n"
+      "    owner: tenant.owner,\n",
+      "    owner: undefined,\n"
     ],
     [
       "a saved state forgets who is being replaced",

@@ -19,7 +19,7 @@ import { oneLine } from "./internal/oneLine.ts"
 import * as Limits from "./Limits.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { StartTime } from "./Phase.ts"
-import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
+import { type Flag, type Ownership, Registration, type Rung, sanityCheck } from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
@@ -61,6 +61,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly protocol: Calls<Rpcs> | undefined
   readonly flags: ReadonlyArray<Flag>
   readonly class: string | undefined
+  readonly key: string | undefined
   readonly resources: ReadonlyArray<string>
   readonly startTime: StartTime
   readonly after: ReadonlyArray<string>
@@ -70,6 +71,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly heartbeatMillis: number | undefined
   readonly progressTimeoutMillis: number | undefined
   readonly limits: Limits.Limits | undefined
+  readonly stopLadder: ReadonlyArray<Rung> | undefined
   readonly spare: boolean
   readonly ownership: Ownership
 }
@@ -104,6 +106,12 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly flags?: ReadonlyArray<Flag> | undefined
   /** The class that `PostmasterConfig.classLimits` may limit. Defaults to none. */
   readonly class?: string | undefined
+  /**
+   * At most one worker of this key is registered at a time. To register it
+   * again answers the handle of the registration that exists, with the
+   * arguments that it was given. Defaults to none.
+   */
+  readonly key?: string | undefined
   /**
    * Names of what the worker uses, a database say, and is ended for when
    * somebody calls `Postmaster.terminateUsers` with one of them
@@ -143,6 +151,14 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
    */
   readonly progressTimeout?: Duration.Input | undefined
   /**
+   * What the worker is sent when it is to end, and for how long each signal may
+   * be ignored: 1 to 8 of them, none gentler than the one before. SIGKILL to its
+   * process group always comes last. Defaults to SIGTERM and the `stopTimeout`,
+   * which is of no account otherwise. Crash recovery and an immediate shutdown
+   * do not ask: they send SIGQUIT, and SIGKILL after `PostmasterConfig.killAfter`.
+   */
+  readonly stopLadder?: StopLadder | undefined
+  /**
    * Whether the worker may be made from a spare, a process that has imported
    * the entry module ahead of the launch (`PostmasterConfig.spares`). Defaults
    * to true. Say false if importing the module does something that only a
@@ -156,6 +172,26 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
    */
   readonly ownership?: Ownership | undefined
 }
+
+/**
+ * The signals that ask a worker to end, each with the time for which it may be
+ * ignored.
+ *
+ * **Example** (Ten seconds to finish, two to leave)
+ *
+ * ```ts
+ * import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
+ *
+ * const Mail = BackgroundWorker.make("mail", {
+ *   entry: { module: new URL("./mail.ts", import.meta.url) },
+ *   stopLadder: [["SIGTERM", "10 seconds"], ["SIGQUIT", "2 seconds"]]
+ * })
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StopLadder = ReadonlyArray<readonly [signal: Rung["signal"], ignoredFor: Duration.Input]>
 
 /**
  * Makes the definition of a worker.
@@ -200,6 +236,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   protocol: options.protocol,
   flags: options.flags ?? [],
   class: options.class,
+  key: options.key,
   resources: options.resources ?? [],
   startTime: options.startTime ?? "RecoveryFinished",
   after: (options.after ?? []).map((other) => typeof other === "string" ? other : other.name),
@@ -209,12 +246,14 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   heartbeatMillis: toMillis(options.heartbeat),
   progressTimeoutMillis: toMillis(options.progressTimeout),
   limits: Limits.fromInput(options.limits ?? {}),
+  stopLadder: options.stopLadder?.map(toRung),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
 })
 
 const toMillis = (input: Duration.Input | undefined): number | undefined =>
   input === undefined ? undefined : Restart.toMillis(input)
+const toRung = ([signal, ignoredFor]: StopLadder[number]): Rung => ({ signal, millis: Restart.toMillis(ignoredFor) })
 
 /**
  * Gives a definition another name, for one of several registrations of it. The
@@ -247,6 +286,65 @@ export const named: {
     self: BackgroundWorker<Args, Rpcs>,
     name: string
   ): BackgroundWorker<Args, Rpcs> => ({ ...self, name })
+)
+
+/**
+ * Gives a definition a key: of all workers that name the same key, at most one
+ * is registered at a time.
+ *
+ * **When to use**
+ *
+ * Use where several callers need the same worker, and none of them knows
+ * whether another one has registered it: one worker per tenant, per file, per
+ * shard.
+ *
+ * **Details**
+ *
+ * `register` answers the handle of the registration that exists, which takes no
+ * other slot. The key is free again when that registration has ended. If the
+ * holder is of another definition (another name, type or entry), or has been
+ * told to end for good, registering fails with `KeyTaken`.
+ *
+ * **Gotchas**
+ *
+ * The arguments are those of whoever came first, and so is the owner of a worker
+ * with `ownership: "registrant"`.
+ *
+ * **Example** (One worker per tenant)
+ *
+ * ```ts
+ * import { BackgroundWorker, Postmaster } from "@effect-postmaster/core"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Index = BackgroundWorker.make("index", {
+ *   entry: { module: new URL("./index-worker.ts", import.meta.url) },
+ *   args: Schema.Struct({ tenant: Schema.String })
+ * })
+ *
+ * export const indexOf = Effect.fnUntraced(function*(tenant: string) {
+ *   const postmaster = yield* Postmaster
+ *   return yield* postmaster.register(Index.pipe(BackgroundWorker.keyed(`index ${tenant}`)), { tenant })
+ * })
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const keyed: {
+  (
+    key: string
+  ): <Args extends ArgsSchema, Rpcs extends Rpc.Any>(self: BackgroundWorker<Args, Rpcs>) => BackgroundWorker<Args, Rpcs>
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    key: string
+  ): BackgroundWorker<Args, Rpcs>
+} = /* @__PURE__ */ dual(
+  2,
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    key: string
+  ): BackgroundWorker<Args, Rpcs> => ({ ...self, key })
 )
 
 /**
@@ -298,6 +396,7 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     args: null,
     flags: self.flags,
     ...(self.class === undefined ? undefined : { class: self.class }),
+    ...(self.key === undefined ? undefined : { key: self.key }),
     ...(self.resources.length === 0 ? undefined : { resources: self.resources }),
     startTime: self.startTime,
     ...(self.after.length === 0 ? undefined : { after: self.after }),
@@ -309,6 +408,7 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     ...(self.limits === undefined ? undefined : { limits: self.limits }),
     // No spare has been born with its limits, so none is made for it.
     ...(self.spare && !Limits.isInborn(self.limits) ? undefined : { spare: false }),
+    ...(self.stopLadder === undefined ? undefined : { stopLadder: self.stopLadder }),
     ...(self.ownership === "postmaster" ? undefined : { ownership: self.ownership })
   }
   yield* Effect.mapError(

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
@@ -27,6 +28,7 @@ import type { PostmasterEvent } from "./PostmasterEvent.ts"
 import type { Recording } from "./Recording.ts"
 import type { Registration } from "./Registration.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
+import { toMillis } from "./Restart.ts"
 import { SharedMemory } from "./SharedMemory.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
 import type { Spawner } from "./Spawner.ts"
@@ -102,9 +104,27 @@ export class Postmaster extends Context.Service<Postmaster, {
   /**
    * Registers a worker; it starts as soon as its start time has come
    * (`RegisterDynamicBackgroundWorker`). Returns when the slot is taken, not
-   * when the worker runs.
+   * when the worker runs. A worker with a key that is registered already is
+   * answered with the handle of that registration.
    */
   readonly register: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any = never>(
+    worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
+    ...args: BackgroundWorker.ArgsInput<Args>
+  ) => Effect.Effect<WorkerHandle<Rpcs>, RegistrationError, Args["EncodingServices"]>
+  /**
+   * The same, but waits for so long if there is no room: every slot is taken,
+   * its class has reached its limit, or its key is held by a worker that has not
+   * ended yet. When the time is over, it fails with the reason for which it had
+   * to wait.
+   *
+   * Whoever has waited longest comes first, of those for whom there is room;
+   * `register` does not overtake. 1,024 may wait; whoever comes then is refused
+   * at once. A wait that is interrupted takes nothing; a slot that was taken for
+   * it in that very moment is given back, unless a worker waits and the answer
+   * is already on its way. A shutdown ends all waits with `NotAccepting`.
+   */
+  readonly registerWithin: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any = never>(
+    timeout: Duration.Input,
     worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
     ...args: BackgroundWorker.ArgsInput<Args>
   ) => Effect.Effect<WorkerHandle<Rpcs>, RegistrationError, Args["EncodingServices"]>
@@ -290,7 +310,10 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   return serviceOf({
     keeper,
     ensureOpen: loop.ensureOpen,
-    register: (registration) => loop.register(registration, "Application"),
+    register: (registration, waitMillis) =>
+      waitMillis === undefined
+        ? loop.register(registration, "Application")
+        : loop.registerWithin(waitMillis, registration, "Application"),
     find: loop.find,
     watch: (name, ref) => Effect.sync(() => loop.watch(ref) ?? Watch.stale(name, ref)),
     snapshot: loop.snapshot,
@@ -319,8 +342,11 @@ const makeClient = Effect.gen(function*() {
     workerReports: Stream.empty,
     keeper: remote,
     ensureOpen: () => Effect.void,
-    register: (registration) =>
-      Effect.flatMap(remote.register(registration), (ref) => remote.watch(registration.name, ref)),
+    register: (registration, waitMillis) =>
+      Effect.flatMap(
+        waitMillis === undefined ? remote.register(registration) : remote.registerWithin(waitMillis, registration),
+        (ref) => remote.watch(registration.name, ref)
+      ),
     find: (name) => Effect.flatMap(remote.find(name), (refs) => Effect.forEach(refs, (ref) => remote.watch(name, ref)))
   }, memory)
 })
@@ -344,7 +370,10 @@ interface Engine extends
 {
   readonly keeper: Watch.Keeper
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
-  readonly register: (registration: Registration) => Effect.Effect<Watch.Watch, RegistrationError>
+  readonly register: (
+    registration: Registration,
+    waitMillis: number | undefined
+  ) => Effect.Effect<Watch.Watch, RegistrationError>
   readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
   readonly watch: (name: string, ref: SlotRef) => Effect.Effect<Watch.Watch>
 }
@@ -358,11 +387,12 @@ const serviceOf = (
     Rpcs extends Rpc.Any = never
   >(
     worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
-    args: Args["Type"] | undefined
+    args: Args["Type"] | undefined,
+    waitMillis: number | undefined
   ) {
     yield* ensureOpen(worker.name)
     return Watch.toHandle(
-      yield* register(yield* BackgroundWorker.toRegistration(worker, args)),
+      yield* register(yield* BackgroundWorker.toRegistration(worker, args), waitMillis),
       worker.protocol,
       keeper,
       true
@@ -371,7 +401,8 @@ const serviceOf = (
 
   const postmaster = Postmaster.of({
     ...rest,
-    register: (worker, ...args) => registerWorker(worker, args[0]),
+    register: (worker, ...args) => registerWorker(worker, args[0], undefined),
+    registerWithin: (timeout, worker, ...args) => registerWorker(worker, args[0], toMillis(timeout)),
     // The overloads tell what the handles can be called; the compiler cannot follow them into one body.
     find: (worker: string | BackgroundWorker.Any) => {
       const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: undefined } : worker

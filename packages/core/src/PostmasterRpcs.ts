@@ -40,6 +40,13 @@ export const Watched = Schema.Struct({ status: WorkerStatus, gone: Schema.Boolea
 export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Identity", { success: Schema.String }),
   Rpc.make("Register", { payload: { registration: Registration }, success: SlotRef, error: RegistrationError }),
+  Rpc.make("RegisterWithin", {
+    // May be infinite.
+    // @effect-diagnostics-next-line schemaNumber:off
+    payload: { registration: Registration, waitMillis: Schema.Number },
+    success: SlotRef,
+    error: RegistrationError
+  }),
   /** What a worker does now, and every change, to the end of its registration. */
   Rpc.make("Watch", { payload: { ref: SlotRef }, success: Watched, stream: true }),
   Rpc.make("Progress", { payload: { ref: SlotRef }, success: Schema.NullOr(ProgressSeen) }),

@@ -18,6 +18,7 @@ import {
   SharedMemoryRequired
 } from "./RegistrationError.ts"
 import { isJob, maxDelayMillis, maxFailures, Restart } from "./Restart.ts"
+import { isHarsher } from "./WorkerSignal.ts"
 
 /**
  * Schema of a worker's flags.
@@ -82,6 +83,28 @@ export const Ownership = Schema.Literals(["postmaster", "registrant"])
 export type Ownership = typeof Ownership.Type
 
 /**
+ * Schema of a `Rung`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Rung = Schema.Struct({
+  signal: Schema.Literals(["SIGTERM", "SIGQUIT"]),
+  // Infinity is a choice, NaN a mistake that the sanity check must be able to name.
+  // @effect-diagnostics-next-line schemaNumber:off
+  millis: Schema.Number
+})
+
+/**
+ * One step of a stop ladder: a signal, and for how long it may be ignored, in
+ * milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rung extends Schema.Schema.Type<typeof Rung> {}
+
+/**
  * Schema of a `Registration`.
  *
  * @category schemas
@@ -95,6 +118,8 @@ export const Registration = Schema.Struct({
   args: Schema.Json,
   flags: Schema.Array(Flag),
   class: Schema.optionalKey(Schema.String),
+  /** Of all that name the same key, at most one is registered at a time. */
+  key: Schema.optionalKey(Schema.String),
   /** Names of what the worker uses and gives up when somebody else needs it. */
   resources: Schema.optionalKey(Schema.Array(Schema.String)),
   startTime: StartTime,
@@ -116,6 +141,8 @@ export const Registration = Schema.Struct({
   progressTimeoutMillis: Schema.optionalKey(Schema.Number),
   /** What it is held to; absent: nothing of its own. */
   limits: Schema.optionalKey(Limits.Limits),
+  /** In the place of SIGTERM and its timeout; SIGKILL comes after the last rung. */
+  stopLadder: Schema.optionalKey(Schema.Array(Rung)),
   /** Whether the worker may be made from a spare; absent: yes. */
   spare: Schema.optionalKey(Schema.Boolean),
   /** Who it belongs to; absent: the postmaster. */
@@ -175,9 +202,10 @@ export const isAttached = (self: Registration): boolean => self.flags.includes("
 
 const checkName = (
   self: Registration,
-  field: "name" | "type"
+  field: "name" | "type" | "key"
 ): RegistrationErrorReason | undefined => {
   const value = self[field]
+  if (value === undefined) return undefined
   const detail = nameProblem(value)
   return detail === undefined ? undefined : new InvalidName({ worker: self.name, field, value, detail })
 }
@@ -259,27 +287,55 @@ const checkWatches = (self: Registration): RegistrationErrorReason | undefined =
   return undefined
 }
 
+const maxRungs = 8
+
+const checkStopLadder = (self: Registration): RegistrationErrorReason | undefined => {
+  const ladder = self.stopLadder
+  if (ladder === undefined) return undefined
+  const invalid = (detail: string) => {
+    const value = `[${ladder.map(({ millis, signal }) => `${signal} ${millis} ms`).join(", ")}]`
+    return new InvalidInterval({ worker: self.name, field: "stop ladder", value, detail })
+  }
+  if (ladder.length < 1 || ladder.length > maxRungs) return invalid(`it must have between 1 and ${maxRungs} rungs`)
+  if (!ladder.every(({ millis }) => millis >= 0)) return invalid("every time must be 0 ms or more, or infinite")
+  if (ladder.some(({ signal }, index) => index > 0 && isHarsher(ladder[index - 1]!.signal, signal))) {
+    return invalid("a signal must not be gentler than the one before")
+  }
+  return undefined
+}
+
+/**
+ * Returns `true` when two registrations are of the same definition, as far as
+ * one can tell: name, type and entry.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isSameDefinition = (self: Registration, that: Registration): boolean =>
+  self.name === that.name && self.type === that.type &&
+  self.entry.module === that.entry.module && self.entry.export === that.entry.export
+
 /**
  * Checks a registration and returns the first reason to refuse it, or
  * `undefined` (PostgreSQL: `SanityCheckBackgroundWorker`).
  *
  * **Details**
  *
- * The order is fixed: name and type, database without shared memory, database
- * at postmaster start, restart policy, stop timeout, ready timeout, heartbeat,
- * progress timeout, limits, parallel with restart.
+ * The order is fixed: name, type and key, database without shared memory,
+ * database at postmaster start, restart policy, stop timeout, stop ladder, ready
+ * timeout, heartbeat, progress timeout, limits, parallel with restart.
  *
  * @category validation
  * @since 0.1.0
  */
 export const sanityCheck = (self: Registration): RegistrationErrorReason | undefined => {
-  const invalidName = checkName(self, "name") ?? checkName(self, "type")
+  const invalidName = checkName(self, "name") ?? checkName(self, "type") ?? checkName(self, "key")
   if (invalidName !== undefined) return invalidName
   if (self.flags.includes("DatabaseConnection")) {
     if (!isAttached(self)) return new SharedMemoryRequired({ worker: self.name })
     if (self.startTime === "PostmasterStart") return new DatabaseNotReady({ worker: self.name })
   }
-  const invalidInterval = checkRestart(self) ?? checkStopTimeout(self) ?? checkWatches(self)
+  const invalidInterval = checkRestart(self) ?? checkStopTimeout(self) ?? checkStopLadder(self) ?? checkWatches(self)
   if (invalidInterval !== undefined) return invalidInterval
   const limit = self.limits === undefined ? undefined : Limits.check(self.limits)
   if (limit !== undefined) return new InvalidLimit({ worker: self.name, ...limit })

@@ -40,6 +40,7 @@ export const WorkerSnapshot = Schema.Struct({
   name: Schema.String,
   type: Schema.String,
   class: Schema.optionalKey(Schema.String),
+  key: Schema.optionalKey(Schema.String),
   attached: Schema.Boolean,
   startTime: StartTime,
   state: WorkerState,
@@ -107,6 +108,8 @@ export const PostmasterSnapshot = Schema.Struct({
   reinitializeAt: Schema.optionalKey(Schema.Finite),
   maxWorkers: Schema.Natural,
   freeSlots: Schema.Natural,
+  /** How many registrations wait for a slot (`Postmaster.registerWithin`). */
+  waiting: Schema.Natural,
   /** In the order of their slots. */
   workers: Schema.Array(WorkerSnapshot),
   /** In the order of their births. They take no slots. */

@@ -8,6 +8,7 @@ import { formatRef, type Pid, sameRef, type SlotRef } from "@effect-postmaster/c
 import type { LifeRecord } from "@effect-postmaster/core/LifeRecord"
 import * as Outcome from "@effect-postmaster/core/Outcome"
 import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { RegistrationErrorReason } from "@effect-postmaster/core/RegistrationError"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
@@ -56,6 +57,10 @@ export const generate = (seed: number, length: number): Story => {
     settings: {
       maxWorkers: pick([1, 2, 4, 8, 30], next()),
       classLimits: { parallel: pick([0, 1, 3], next()) },
+      reservedSlots: pick<Machine.Settings["reservedSlots"]>(
+        [{}, {}, { parallel: 1 }, { unlimited: 1, parallel: 2 }],
+        next()
+      ),
       killAfter: pick([0, 5_000, 7_000, Number.POSITIVE_INFINITY], next()),
       stopTimeout: pick([3_000, 30_000, Number.POSITIVE_INFINITY], next()),
       maxLaunchesPerTurn: pick([1, 2, 100], next()),
@@ -111,6 +116,25 @@ const pool: ReadonlyArray<Registration> = [
   attached("attachedQuitter", {
     restart: Restart.giveUp(Restart.after(10), { failures: 2, within: 60_000, outcome: "Unregister" })
   }),
+  define("climber", {
+    ...after(20),
+    stopLadder: [{ signal: "SIGTERM", millis: 700 }, { signal: "SIGTERM", millis: 0 }, {
+      signal: "SIGQUIT",
+      millis: 900
+    }]
+  }),
+  attached("attachedClimber", {
+    ...after(20),
+    stopLadder: [{ signal: "SIGTERM", millis: 300 }, { signal: "SIGQUIT", millis: 400 }],
+    resources: ["mail"]
+  }),
+  attached("endlessClimber", { stopLadder: [{ signal: "SIGQUIT", millis: Number.POSITIVE_INFINITY }] }),
+  define("wrongLadder", { stopLadder: [{ signal: "SIGQUIT", millis: 1 }, { signal: "SIGTERM", millis: 1 }] }),
+  define("keyedJob", { key: "blue" }),
+  define("keyedService", { ...after(400), key: "blue" }),
+  attached("keyedAttached", { ...after(0), key: "red", startTime: "PostmasterStart" }),
+  define("keyedParallel", { key: "red", class: "parallel" }),
+  define("wrongKey", { key: " " }),
   define("wrongLimit", { restart: Restart.giveUp(Restart.after(0), { failures: 0, within: 1 }) }),
   define("wrongName", { type: "" }),
   define("wrongFlags", { flags: ["DatabaseConnection"] }),
@@ -167,8 +191,17 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
   }
   if (what < 18) {
     const registration = pick(pool, who)
-    return { _tag: "RegisterRequested", request, registration, registrant: drawRegistrant(naive, registration, who) }
+    const registrant = drawRegistrant(naive, registration, who)
+    const patience = pick([undefined, undefined, 0, 300, 5_000, 90_000, Number.POSITIVE_INFINITY], (who * 3_137) % 1)
+    return {
+      _tag: "RegisterRequested",
+      request,
+      registration,
+      registrant,
+      ...(patience === undefined ? undefined : { waitMillis: patience })
+    }
   }
+  if (what >= 36 && what < 40) return withdraws(naive, who)
   if (what < 26) {
     // Mostly of late, stale ones among them.
     const handles = who < 0.1 ? naive.everyone : naive.everyone.slice(-2 * story.settings.maxWorkers)
@@ -220,6 +253,16 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
   return { _tag: "ChildExited", ref, status: pick(exits, luck) }
 }
 
+/** Mostly whoever waits; also whoever has been answered, and has not heard it. */
+const withdraws = ({ everyone, waiting }: Naive, who: number): Machine.Input => {
+  if (waiting.length > 0 && who < 0.6) return { _tag: "RegisterWithdrawn", request: pick(waiting, who / 0.6).request }
+  if (everyone.length === 0) return { _tag: "Woke" }
+  const { ref, request } = pick(everyone.slice(-10), (who * 11) % 1)
+  // A successor cannot be withdrawn.
+  if (request === undefined) return { _tag: "Woke" }
+  return { _tag: "RegisterWithdrawn", request, ...(who < 0.9 ? { ref } : undefined) }
+}
+
 /** Whoever lives; now and then whoever has lived, or somebody who never did. */
 const drawRegistrant = (naive: Naive, { ownership }: Registration, who: number): Registrant => {
   if (who < 0.02) return "Preload"
@@ -250,6 +293,9 @@ const time = (naive: Naive, now: number, wait: number): number => {
   if (wait < 0.75 && wakeAt !== undefined) return Math.max(now, wakeAt - 1)
   return now + Math.floor(((wait * 1013) % 1) * (wait < 0.98 ? 500 : 90_000))
 }
+
+const inWords = (reason: RegistrationErrorReason): string =>
+  reason._tag === "KeyTaken" && reason.isEnding ? "KeyTaken for now" : reason._tag
 
 /** Chai's own comparison is slow, and its words are wanted only once. */
 export const same = (actual: unknown, expected: unknown, what: string): void => {
@@ -311,12 +357,15 @@ class Lineup {
           break
         }
         case "Reply":
-          assert.isFalse(this.watches.has(keyOf(action.ref)), "a reference was used twice")
-          this.watches.set(keyOf(action.ref), Watch.make("w", action.ref))
+          // Whoever holds a key is answered with again and again.
+          if (this.watches.get(keyOf(action.ref))?.gone !== false) {
+            assert.isFalse(this.watches.has(keyOf(action.ref)), "a reference was used twice")
+            this.watches.set(keyOf(action.ref), Watch.make("w", action.ref))
+          }
           seen.answers.push({ request: action.request, answer: action.ref })
           break
         case "Reject":
-          seen.answers.push({ request: action.request, answer: action.reason._tag })
+          seen.answers.push({ request: action.request, answer: inWords(action.reason) })
           break
         case "Notify": {
           const watch = this.watches.get(keyOf(action.ref))
@@ -365,9 +414,10 @@ class Lineup {
   }
 
   private compareSnapshots(now: number): void {
-    const { nextSpareAt, shutdown, ...table } = Onlook.snapshot(this.machine, 0)
+    const { nextSpareAt, shutdown, waiting, ...table } = Onlook.snapshot(this.machine, 0)
     const { nextSpareAt: seenSpareAt, shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
     same(seenTable, table, "the table as the events tell it")
+    same(waiting, this.naive.waiting.length, "who waits for a slot")
     same(table.spares, this.naive.spareSnapshots, "the spares")
     // A postmaster that stops of its own accord does so without a request.
     if (seen === shutdown) same(seenSpareAt, nextSpareAt, "when the next spare may be begun")

@@ -8,6 +8,7 @@ import * as Restart from "@effect-postmaster/core/Restart"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
+import * as Lobby from "../src/internal/lobby.ts"
 import * as Machine from "../src/internal/machine.ts"
 import * as Onlook from "../src/internal/onlook.ts"
 import * as SlotTable from "../src/internal/slotTable.ts"
@@ -43,6 +44,7 @@ export class Harness {
   orders: ReadonlyArray<Machine.Action> = []
   private requests = 0
   private pids = 100
+  private readonly asked = new Map<number, string>()
   private readonly refs = new Map<string, SlotRef>()
   private readonly lives = new Map<string, LifeRef>()
 
@@ -50,6 +52,7 @@ export class Harness {
     this.state = Machine.make({
       maxWorkers: 8,
       classLimits: { parallel: 2 },
+      reservedSlots: {},
       killAfter: 5_000,
       stopTimeout: 30_000,
       maxLaunchesPerTurn: 100,
@@ -63,6 +66,8 @@ export class Harness {
     this.orders = Machine.step(this.state, input, this.now)
     assert.isUndefined(SlotTable.broken(this.state.table))
     assert.isUndefined(Spares.broken(this.state.spares))
+    assert.isUndefined(Lobby.broken(this.state.lobby))
+    for (const { ref, request } of this.all("Reply")) this.refs.set(this.asked.get(request)!, ref)
     return this
   }
 
@@ -78,10 +83,36 @@ export class Harness {
 
   /** Registers; remembers the reference under the worker's name. */
   register(registration: Registration, registrant: Registrant = "Application"): this {
-    this.hear({ _tag: "RegisterRequested", request: this.requests++, registration, registrant })
-    const reply = this.order("Reply")
-    if (reply !== undefined) this.refs.set(registration.name, reply.ref)
-    return this
+    this.asked.set(this.requests, registration.name)
+    return this.hear({ _tag: "RegisterRequested", request: this.requests++, registration, registrant })
+  }
+
+  /** Registers, and waits for a slot for so long; the reference is remembered when it comes. */
+  registerWithin(waitMillis: number, registration: Registration, registrant: Registrant = "Application"): this {
+    this.asked.set(this.requests, registration.name)
+    return this.hear({ _tag: "RegisterRequested", request: this.requests++, registration, registrant, waitMillis })
+  }
+
+  /** Whoever has asked for this worker last goes away; `answered`: with the answer unheard. */
+  withdraw(name: string, answered = false): this {
+    const request = [...this.asked].findLast(([, asked]) => asked === name)![0]
+    return this.hear({ _tag: "RegisterWithdrawn", request, ...(answered ? { ref: this.ref(name) } : undefined) })
+  }
+
+  /** Who waits for a slot. */
+  get lobby(): ReadonlyArray<string> {
+    return [...this.state.lobby.waiters.values()].map(({ registration }) => registration.name)
+  }
+
+  /** Who has been answered in this turn, and how. */
+  get answered(): ReadonlyArray<string> {
+    return this.orders.flatMap((order) =>
+      order._tag === "Reply"
+        ? [`${this.asked.get(order.request)} slot ${order.ref.slot}`]
+        : order._tag === "Reject"
+        ? [`${this.asked.get(order.request)} ${order.reason._tag}`]
+        : []
+    )
   }
 
   /** A worker registers another one. `life`: not in its latest life. */

@@ -9,7 +9,7 @@ import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { slotRef } from "@effect-postmaster/core/Identity"
 import type { LifeRecord } from "@effect-postmaster/core/LifeRecord"
 import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
-import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { LifeRef, Registration } from "@effect-postmaster/core/Registration"
 import { sanityCheck } from "@effect-postmaster/core/Registration"
 import type { Restart } from "@effect-postmaster/core/Restart"
 import type { StopCause } from "@effect-postmaster/core/StopCause"
@@ -30,6 +30,9 @@ export interface Worker {
   readonly replaces: Worker | undefined
   /** It has been ready once. */
   everReady: boolean
+  readonly request: number | undefined
+  /** Somebody else has been answered with it, too. */
+  shared: boolean
   state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Parked" | "Down" | "Gone"
   pid: Pid | undefined
   /** Under which it has lived so far. */
@@ -55,6 +58,8 @@ export interface Worker {
   cause: StopCause | undefined
   /** Its last lives and failed births. */
   history: ReadonlyArray<LifeRecord>
+  /** Which signal of its ladder it was sent last. */
+  rung: number | undefined
   /** How its last life ended, or its last attempt at one. */
   lastExit: ExitStatus | undefined
   /** How its last life ended. */
@@ -94,6 +99,9 @@ const isJob = ({ registration: { restart } }: Worker): boolean =>
 export const hasChild = (worker: Worker): boolean => worker.state === "Unborn" || worker.state === "Alive"
 
 const isSame = (self: SlotRef, that: SlotRef): boolean => self.slot === that.slot && self.generation === that.generation
+
+const isForWantOfRoom = (answer: SlotRef | string): boolean =>
+  answer === "ClassLimitReached" || answer === "SlotsExhausted" || answer === "KeyTaken for now"
 
 /** No pause, then 0.1 s, 0.2 s and so on up to 10 s. */
 const pause = (attempt: number): number => {
@@ -147,6 +155,8 @@ export class Naive {
   /** Those that nobody has taken yet. */
   spares: Array<Spare> = []
   sparesBegun = 0
+  /** Who waits for a slot, in the order of their coming. */
+  waiting: Array<Extract<Input, { readonly _tag: "RegisterRequested" }> & { readonly until: number }> = []
   private sparesDiedInARow = 0
   private noSpareBefore = 0
   /** What has been registered to be made from a spare, again and again. */
@@ -167,6 +177,7 @@ export class Naive {
     this.outcome = nothing()
     this.listen(input)
     if (this.phase !== "Halted") this.proceed()
+    this.letIn()
     this.start()
     this.replenish()
     return this.outcome
@@ -195,6 +206,7 @@ export class Naive {
     for (const worker of this.seated) {
       times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt)
     }
+    for (const { until } of this.waiting) if (until !== Number.POSITIVE_INFINITY) times.push(until)
     const known = times.filter((time) => time !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
   }
@@ -216,8 +228,18 @@ export class Naive {
         return
       }
       case "RegisterRequested": {
-        const answer = this.register(input.registration, input.registrant)
-        this.outcome.answers.push({ request: input.request, answer })
+        const { registrant, request, waitMillis = 0 } = input
+        const answer = this.register(input)
+        const waits = waitMillis > 0 && registrant !== "Preload" && !this.stopping && this.waiting.length < 1_024
+        if (waits && isForWantOfRoom(answer)) this.waiting.push({ ...input, until: this.now + waitMillis })
+        else this.outcome.answers.push({ request, answer })
+        return
+      }
+      case "RegisterWithdrawn": {
+        const { ref, request } = input
+        for (const one of this.waiting) if (one.request === request) this.turnAway(one)
+        const worker = ref && this.seated.find((one) => isSame(one.ref, ref) && one.request === request)
+        if (worker !== undefined && !worker.shared) this.terminate(worker, "Terminated")
         return
       }
       case "ReplaceRequested": {
@@ -288,7 +310,9 @@ export class Naive {
     }
   }
 
-  private register(registration: Registration, registrant: Registrant): SlotRef | string {
+  private register(
+    { registrant, registration, request }: Extract<Input, { readonly _tag: "RegisterRequested" }>
+  ): SlotRef | string {
     const dynamic = registrant !== "Preload"
     if (dynamic ? this.phase === "Init" || this.phase === "Halted" : this.phase !== "Init") return "NotAccepting"
     const mistake = sanityCheck(registration)
@@ -297,10 +321,16 @@ export class Naive {
     const bereaved = owner !== undefined &&
       !this.seated.some((one) => isSame(one.ref, owner.ref) && one.pid === owner.pid)
     if (bereaved) return "NotAccepting"
-    const slot = this.room(registration)
-    if (typeof slot === "string") return slot
+    const holder = this.holder(registration)
+    if (holder !== undefined && !holder.terminated) {
+      if (holder.registration.name !== registration.name) return "KeyTaken"
+      holder.shared = true
+      return holder.ref
+    }
+    const hindrance = this.hindrance(registration)
+    if (hindrance !== undefined) return hindrance
     if (registration.spare !== false) this.modules.push(registration.entry.module)
-    return this.seat(slot, registration, dynamic, owner, undefined)
+    return this.seat(registration, dynamic, owner, undefined, request)
   }
 
   private replace(ref: SlotRef): SlotRef | string {
@@ -308,8 +338,9 @@ export class Naive {
     if (worker === undefined || worker.terminated || this.stopping || this.phase === "Waiting") return "NotReplaceable"
     const pairs = this.seated.flatMap((one) => this.place(one) === undefined ? [] : [one, one.replaces])
     if (pairs.includes(worker)) return "NotReplaceable"
-    const slot = this.room(worker.registration)
-    return typeof slot === "string" ? slot : this.seat(slot, worker.registration, true, worker.owner, worker)
+    // Its key is no hindrance: it goes with the place.
+    const { key: _, ...registration } = worker.registration
+    return this.hindrance(registration) ?? this.seat(worker.registration, true, worker.owner, worker, undefined)
   }
 
   /** Whose place it is still to take: it has not been ready, and both go on. */
@@ -318,23 +349,15 @@ export class Naive {
     return replaces.terminated || replaces.state === "Gone" ? undefined : replaces
   }
 
-  /** The slot that is free, or why there is none. */
-  private room(registration: Registration): number | string {
-    const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
-    const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
-    if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
-    let slot = 0
-    while (this.seated.some((worker) => worker.ref.slot === slot)) slot++
-    return slot >= this.settings.maxWorkers ? "SlotsExhausted" : slot
-  }
-
   private seat(
-    slot: number,
     registration: Registration,
     dynamic: boolean,
     owner: LifeRef | undefined,
-    replaces: Worker | undefined
+    replaces: Worker | undefined,
+    request: number | undefined
   ): SlotRef {
+    let slot = 0
+    while (this.seated.some((worker) => worker.ref.slot === slot)) slot++
     const earlier = this.everyone.filter((worker) => worker.dynamic && worker.ref.slot === slot)
     const ref = slotRef(slot, dynamic ? earlier.length + 1 : 0)
     this.everyone.push({
@@ -344,6 +367,8 @@ export class Naive {
       owner,
       replaces,
       everReady: false,
+      request,
+      shared: false,
       state: this.phase === "Waiting" ? "Gone" : "Waiting",
       pid: undefined,
       pids: [],
@@ -360,16 +385,56 @@ export class Naive {
       killAt: undefined,
       cause: undefined,
       history: [],
+      rung: undefined,
       lastExit: undefined,
       lastDeath: undefined
     })
     return ref
   }
 
+  private holder({ key }: Registration): Worker | undefined {
+    return key === undefined ? undefined : this.seated.find((one) => one.registration.key === key)
+  }
+
+  /** Why there is no room for it at the moment. */
+  private hindrance(registration: Registration): string | undefined {
+    const holder = this.holder(registration)
+    if (holder !== undefined) return holder.terminated ? "KeyTaken for now" : undefined
+    const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
+    const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
+    if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
+    let free = this.settings.maxWorkers - this.seated.length
+    for (const [name, kept] of Object.entries(this.settings.reservedSlots)) {
+      if (name === registration.class) continue
+      const members = this.seated.filter((worker) => worker.registration.class === name).length
+      const most = Math.min(kept, this.settings.classLimits[name] ?? kept)
+      if (members < most) free -= most - members
+    }
+    return free <= 0 ? "SlotsExhausted" : undefined
+  }
+
+  /** Again and again from the beginning, until there is room for nobody who waits. */
+  private letIn(): void {
+    while (this.phase !== "Waiting") {
+      const next = this.waiting.find(({ registration }) => this.hindrance(registration) === undefined)
+      if (next === undefined) break
+      this.waiting = this.waiting.filter((one) => one !== next)
+      this.outcome.answers.push({ request: next.request, answer: this.register(next) })
+    }
+    const late = this.waiting.filter(({ until }) => until <= this.now)
+    for (const one of late.toSorted((a, b) => a.until - b.until)) this.turnAway(one)
+  }
+
+  private turnAway(one: Naive["waiting"][number]): void {
+    this.waiting = this.waiting.filter((other) => other !== one)
+    // What is free in a recovery is for nobody yet.
+    this.outcome.answers.push({ request: one.request, answer: this.hindrance(one.registration) ?? "NotAccepting" })
+  }
+
   private terminate(worker: Worker, cause: StopCause): void {
     if (worker.terminated) return
     worker.terminated = true
-    if (hasChild(worker)) this.ask(worker, "SIGTERM", "Process", cause)
+    if (hasChild(worker)) this.askToEnd(worker, "Process", cause)
     else worker.state = "Gone"
   }
 
@@ -384,7 +449,7 @@ export class Naive {
   }
 
   private started(worker: Worker, pid: Pid): void {
-    const { asked, cause } = worker
+    const { asked, cause, rung } = worker
     this.noSpareFor(100)
     worker.state = "Alive"
     worker.pid = pid
@@ -394,7 +459,10 @@ export class Naive {
     worker.failedBirths = 0
     worker.asked = undefined
     worker.killAt = undefined
-    if (asked !== undefined) this.ask(worker, asked.signal, asked.target, cause!)
+    worker.rung = undefined
+    if (asked === undefined) return
+    this.ask(worker, asked.signal, asked.target, cause!)
+    if (rung !== undefined && asked.signal !== "SIGKILL") this.stayOn(worker, rung)
   }
 
   private readied(worker: Worker): void {
@@ -430,7 +498,7 @@ export class Naive {
     const crashed = !ordered && isAttached(worker) && (worker.joined || !orderly)
     worker.lastExit = status
     worker.lastDeath = status
-    const { pid } = worker
+    const { asked, pid } = worker
     const code = status._tag === "Exited" ? status.code : 2
     const crash = !ordered && ((isAttached(worker) && worker.joined) || code > 1)
     const wish = status._tag === "Exited" ? status.outcome : undefined
@@ -444,7 +512,9 @@ export class Naive {
       if (state === "Gone" || owner === undefined) continue
       if (isSame(owner.ref, worker.ref) && owner.pid === pid) this.terminate(other, "OwnerEnded")
     }
-    if (crashed && !this.recovering && this.shutdown !== "Immediate") this.recover()
+    // Whoever leaves as it was told to has not crashed.
+    const obeys = asked?.signal === "SIGQUIT" && status._tag === "Exited" && status.code === 2
+    if (crashed && !obeys && !this.recovering && this.shutdown !== "Immediate") this.recover()
   }
 
   private decease(worker: Worker, status: ExitStatus, crashed: boolean): void {
@@ -504,6 +574,7 @@ export class Naive {
     worker.asked = undefined
     worker.killAt = undefined
     worker.cause = undefined
+    worker.rung = undefined
   }
 
   /** The attached workers can no longer be trusted. */
@@ -532,14 +603,38 @@ export class Naive {
   }
 
   /** Each signal once, and never a gentler one afterwards; the unborn hear of it when they are born. */
-  private ask(worker: Worker, signal: Signal, target: Target, cause: StopCause): void {
-    if (worker.asked !== undefined && signals.indexOf(signal) <= signals.indexOf(worker.asked.signal)) return
+  private ask(worker: Worker, signal: Signal, target: Target, cause: StopCause, again = false): void {
+    const asked = worker.asked === undefined ? -1 : signals.indexOf(worker.asked.signal)
+    if (signals.indexOf(signal) < asked || (signals.indexOf(signal) === asked && !again)) return
     worker.asked = { signal, target }
     worker.cause ??= cause
     if (worker.state === "Alive") this.outcome.signals.push({ ref: worker.ref, signal, target })
     else if (signal === "SIGKILL") this.outcome.abandoned.push(worker.ref)
-    const patience = worker.registration.stopTimeoutMillis ?? this.settings.stopTimeout
-    if (signal === "SIGTERM" && patience !== Number.POSITIVE_INFINITY) worker.killAt = this.now + patience
+  }
+
+  private ladder({ registration }: Worker) {
+    const millis = registration.stopTimeoutMillis ?? this.settings.stopTimeout
+    return registration.stopLadder ?? [{ signal: "SIGTERM" as const, millis }]
+  }
+
+  private askToEnd(worker: Worker, target: Target, cause: StopCause): void {
+    const asked = worker.asked === undefined ? -1 : signals.indexOf(worker.asked.signal)
+    if (worker.rung === undefined && signals.indexOf(this.ladder(worker)[0]!.signal) > asked) {
+      this.goTo(worker, 0, target, cause)
+    }
+  }
+
+  private goTo(worker: Worker, rung: number, target: Target, cause: StopCause): void {
+    const next = this.ladder(worker)[rung]
+    if (next === undefined) return this.ask(worker, "SIGKILL", "Group", cause)
+    this.ask(worker, next.signal, target, cause, true)
+    this.stayOn(worker, rung)
+  }
+
+  private stayOn(worker: Worker, rung: number): void {
+    const { millis } = this.ladder(worker)[rung]!
+    worker.rung = rung
+    worker.killAt = millis === Number.POSITIVE_INFINITY ? undefined : this.now + millis
   }
 
   private proceed(): void {
@@ -555,10 +650,12 @@ export class Naive {
       this.askAll("SIGKILL", cause, (worker) => everyone || isAttached(worker))
     }
     // Whoever should have been gone first is killed first.
-    const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
-    for (const worker of overdue.toSorted((a, b) => a.killAt! - b.killAt!)) {
+    while (true) {
+      const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
+      const [worker] = overdue.toSorted((a, b) => a.killAt! - b.killAt!)
+      if (worker === undefined) break
       worker.killAt = undefined
-      this.ask(worker, "SIGKILL", "Group", worker.cause!)
+      this.goTo(worker, worker.rung! + 1, "Group", worker.cause!)
     }
     if (this.stopping && !this.seated.some(hasChild)) {
       this.phase = "Halted"
@@ -570,8 +667,11 @@ export class Naive {
     this.stopping = true
     this.leavePhase()
     this.anewAt = undefined
+    for (const { request } of this.waiting) this.outcome.answers.push({ request, answer: "NotAccepting" })
+    this.waiting = []
     for (const worker of this.seated) if (!hasChild(worker)) worker.state = "Gone"
-    this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", "ShuttingDown", () => true)
+    if (this.shutdown === "Immediate") this.askAll("SIGQUIT", "ShuttingDown", () => true)
+    else for (const worker of this.seated.filter(hasChild)) this.askToEnd(worker, "Group", "ShuttingDown")
     this.outcome.sparesEnded.push(...this.spares.map((spare) => spare.number))
     this.spares = []
   }

@@ -124,7 +124,8 @@ export class Onlooker {
     }
   }
 
-  snapshot(now: number): PostmasterSnapshot {
+  /** All but who waits for a slot, of whom no event tells. */
+  snapshot(now: number): Omit<PostmasterSnapshot, "waiting"> {
     const nextSpareAt = this.nextSpareAt()
     return {
       spares: [...this.spares.values()],
@@ -162,6 +163,7 @@ export class Onlooker {
       name,
       type: registration.type,
       ...(registration.class === undefined ? undefined : { class: registration.class }),
+      ...(registration.key === undefined ? undefined : { key: registration.key }),
       attached: isAttached(registration),
       startTime: registration.startTime,
       state: "Waiting",

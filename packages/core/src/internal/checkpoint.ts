@@ -7,16 +7,18 @@ import { Pid, SlotRef } from "../Identity.ts"
 import { LifeRecord } from "../LifeRecord.ts"
 import { Phase, ShutdownMode } from "../Phase.ts"
 import { ProgressSeen } from "../Progress.ts"
-import { isAttached, LifeRef, Registration } from "../Registration.ts"
+import { isAttached, LifeRef, Registrant, Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import { StopCause } from "../StopCause.ts"
 import { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
+import * as Lobby from "./lobby.ts"
 import type * as Machine from "./machine.ts"
 import * as SlotTable from "./slotTable.ts"
 
 export const Settings = Schema.Struct({
   maxWorkers: Schema.Natural,
   classLimits: Schema.Record(Schema.String, Schema.Natural),
+  reservedSlots: Schema.Record(Schema.String, Schema.Natural),
   // May be infinite.
   // @effect-diagnostics-next-line schemaNumber:off
   killAfter: Schema.Number,
@@ -31,6 +33,7 @@ const Life = Schema.TaggedUnion({
   Waiting: { heldBy: Schema.UndefinedOr(Schema.String) },
   Starting: {
     pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget, cause: StopCause })),
+    rung: Schema.UndefinedOr(Schema.Natural),
     killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Running: {
@@ -40,6 +43,7 @@ const Life = Schema.TaggedUnion({
     joined: Schema.Boolean,
     told: Schema.UndefinedOr(WorkerSignal),
     stopCause: Schema.UndefinedOr(StopCause),
+    rung: Schema.UndefinedOr(Schema.Natural),
     killAt: Schema.UndefinedOr(Schema.Finite),
     heardAt: Schema.Finite,
     workedAt: Schema.Finite,
@@ -66,7 +70,18 @@ const Tenant = Schema.Struct({
   successor: Schema.UndefinedOr(SlotRef),
   doomed: Schema.Boolean,
   history: Schema.Array(LifeRecord),
-  owner: Schema.UndefinedOr(LifeRef)
+  owner: Schema.UndefinedOr(LifeRef),
+  request: Schema.UndefinedOr(Schema.Natural)
+})
+
+const Waiter = Schema.Struct({
+  request: Schema.Natural,
+  registration: Registration,
+  registrant: Registrant,
+  since: Schema.Finite,
+  // May be infinite.
+  // @effect-diagnostics-next-line schemaNumber:off
+  until: Schema.Number
 })
 
 export const Checkpoint = Schema.Struct({
@@ -84,6 +99,8 @@ export const Checkpoint = Schema.Struct({
   generations: Schema.Array(Schema.Natural),
   sequence: Schema.Natural,
   tenants: Schema.Array(Tenant),
+  /** In the order of their coming. */
+  lobby: Schema.Struct({ waiters: Schema.Array(Waiter), stirred: Schema.Boolean }),
   spares: Schema.Struct({
     standing: Schema.Array(Schema.Struct({
       spare: Schema.Natural,
@@ -129,8 +146,16 @@ export const save = (state: Machine.State): Checkpoint => ({
     successor: tenant.successor,
     doomed: tenant.doomed,
     history: tenant.history,
-    owner: tenant.owner
+    owner: tenant.owner,
+    request: tenant.request
   })),
+  lobby: {
+    waiters: [...state.lobby.waiters.values()].map((waiter) => ({
+      ...waiter,
+      registration: withoutArguments(waiter.registration)
+    })),
+    stirred: state.lobby.stirred
+  },
   spares: {
     standing: [...state.spares.standing.values()],
     modules: [...state.spares.modules],
@@ -141,7 +166,7 @@ export const save = (state: Machine.State): Checkpoint => ({
 })
 
 export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machine.State => {
-  const { generations, sequence, spares, tenants, ...rest } = checkpoint
+  const { generations, lobby, sequence, spares, tenants, ...rest } = checkpoint
   const table = SlotTable.restore({
     size: settings.maxWorkers,
     generations,
@@ -156,6 +181,7 @@ export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machin
     ...rest,
     settings,
     table,
+    lobby: Lobby.restore(lobby.waiters, lobby.stirred),
     spares: {
       ...spares,
       wanted: settings.spares,

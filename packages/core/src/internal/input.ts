@@ -17,7 +17,17 @@ export const Input = Schema.TaggedUnion({
   /** `run` names the run of the startup effect that got there; a run of before a crash counts for nothing. */
   PhaseReached: { phase: Schema.Literals(["Startup", "Consistent", "Run"]), run: Schema.Natural },
   StartupFailed: { run: Schema.Natural, detail: Schema.String },
-  RegisterRequested: { request: Schema.Natural, registration: Registration, registrant: Registrant },
+  RegisterRequested: {
+    request: Schema.Natural,
+    registration: Registration,
+    registrant: Registrant,
+    /** For how long it waits for a slot, in milliseconds; absent: not at all. */
+    // May be infinite, and comes from callers, so it may be anything.
+    // @effect-diagnostics-next-line schemaNumber:off
+    waitMillis: Schema.optionalKey(Schema.Number)
+  },
+  /** Whoever asked does not want it any more, and has not heard of `ref`, if that was the answer. */
+  RegisterWithdrawn: { request: Schema.Natural, ref: Schema.optionalKey(SlotRef) },
   TerminateRequested: { ref: SlotRef },
   /** Somebody wants it to start now, with a clean count. */
   ResumeRequested: { ref: SlotRef },

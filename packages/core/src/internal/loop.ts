@@ -65,6 +65,12 @@ export interface Loop {
   ) => Effect.Effect<Watch.Watch, RegistrationError>
   /** Registers another worker in the place of this one, which ends when that is ready. */
   readonly replace: (watch: Watch.Watch) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** The same, but waits for a slot for so many milliseconds. Interrupted, it takes nothing. */
+  readonly registerWithin: (
+    waitMillis: number,
+    registration: Registration,
+    registrant: Registrant
+  ) => Effect.Effect<Watch.Watch, RegistrationError>
   /** Fails when there is nobody left to register with. */
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
   /** Puts a fact into the mailbox. */
@@ -306,6 +312,26 @@ export const make: (
         startupFiber = fiber
       })
 
+    const withdraw = (number: number, { given }: Request): void =>
+      tell({ _tag: "RegisterWithdrawn", request: number, ...(given === undefined ? undefined : { ref: given }) })
+
+    const request = (
+      name: string,
+      input: (request: number) => Machine.Input
+    ): Effect.Effect<Watch.Watch, RegistrationError> =>
+      Effect.callback<Watch.Watch, RegistrationError>((resume) => {
+        if (closed) return resume(Effect.fail(refusal(name)))
+        const number = lastRequest++
+        const request: Request = { name, resume, given: undefined, isGone: false }
+        requests.set(number, request)
+        tell(input(number))
+        // It stays known until it is answered, as every request is.
+        return Effect.sync(() => {
+          request.isGone = true
+          withdraw(number, request)
+        })
+      })
+
     /** Callers and holders to be resumed. They are other people's code, so none of it runs inside a turn. */
     const answers: Array<() => void> = []
 
@@ -329,9 +355,11 @@ export const make: (
         case "Reply": {
           const request = requests.get(action.request)!
           requests.delete(action.request)
-          const watch = Watch.make(request.name, action.ref)
-          watches[action.ref.slot] = watch
+          // Whoever holds a key already is watched already.
+          const watch = watches[action.ref.slot] ??= Watch.make(request.name, action.ref)
+          request.given = action.ref
           answers.push(() => request.resume(Effect.succeed(watch)))
+          if (request.isGone) withdraw(action.request, request)
           return
         }
         case "Reject": {
@@ -455,22 +483,13 @@ export const make: (
     })
     yield* Effect.forkIn(Effect.ignoreCause(guarded), scope, { startImmediately: true })
 
-    /** The answer comes within a turn, interruption or not. */
-    const ask = (
-      name: string,
-      input: (request: number) => Machine.Input
-    ): Effect.Effect<Watch.Watch, RegistrationError> =>
-      Effect.uninterruptible(Effect.callback<Watch.Watch, RegistrationError>((resume) => {
-        if (closed) return resume(Effect.fail(refusal(name)))
-        const request = lastRequest++
-        requests.set(request, { name, resume })
-        tell(input(request))
-      }))
-
     return {
       register: (registration, registrant) =>
-        ask(registration.name, (request) => ({ _tag: "RegisterRequested", request, registration, registrant })),
-      replace: ({ name, ref }) => ask(name, (request) => ({ _tag: "ReplaceRequested", request, ref, name })),
+        Effect.uninterruptible(request(registration.name, registers(registration, registrant))),
+      registerWithin: (waitMillis, registration, registrant) =>
+        request(registration.name, registers(registration, registrant, waitMillis)),
+      replace: ({ name, ref }) =>
+        Effect.uninterruptible(request(name, (request) => ({ _tag: "ReplaceRequested", request, ref, name }))),
       ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
       tell: (input) => Effect.sync(() => tell(input)),
       snapshot: Effect.sync(snapshot),
@@ -510,6 +529,15 @@ export const make: (
     } satisfies Loop
   })
 
+const registers =
+  (registration: Registration, registrant: Registrant, waitMillis = 0) => (request: number): Machine.Input => ({
+    _tag: "RegisterRequested",
+    request,
+    registration,
+    registrant,
+    ...(waitMillis === 0 ? undefined : { waitMillis })
+  })
+
 const eventsLost = (count: number): PostmasterEvent => ({ _tag: "EventsLost", count })
 
 /** A life that may not have begun. */
@@ -540,11 +568,16 @@ const notBorn = (launch: Launch, detail: string): SpawnError =>
 interface Request {
   readonly name: string
   readonly resume: (effect: Effect.Effect<Watch.Watch, RegistrationError>) => void
+  /** What it was answered with. */
+  given: SlotRef | undefined
+  /** Nobody waits for the answer any more. */
+  isGone: boolean
 }
 
 const toMachineSettings = (settings: Settings, canSpare: boolean): Machine.Settings => ({
   maxWorkers: settings.maxWorkers,
   classLimits: settings.classLimits,
+  reservedSlots: settings.reservedSlots,
   killAfter: Duration.toMillis(settings.killAfter),
   stopTimeout: Duration.toMillis(settings.stopTimeout),
   maxLaunchesPerTurn: settings.maxLaunchesPerTurn,

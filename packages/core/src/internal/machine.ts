@@ -2,7 +2,7 @@
  * What the postmaster decides. `step` takes a fact and answers with orders; it
  * has no clock, no fiber and no child, and reads nothing but its arguments.
  *
- *     facts  (past tense)   --> receive --> advance --> launch -->  orders (imperatives)
+ *     facts  (past tense)   --> receive --> advance --> admit --> launch -->  orders (imperatives)
  *     a caller asked            PostgreSQL: BackgroundWorkerStateChange, the reaper      spawn, signal
  *     a child lived or died     PostmasterStateMachine                                   reply, notify
  *     time has passed           maybe_start_bgworkers                                    publish, halt
@@ -16,7 +16,9 @@
  * - M1  Whoever is told anything (signalled) has a child; whoever is spawned has none.
  * - M2  Nothing is spawned outside the open phases, while recovering, or when doomed.
  * - M3  A crash touches attached tenants only.
- * - M4  Every registration request gets exactly one answer, in the turn it is received.
+ * - M4  Every registration request gets exactly one answer: in the turn it is received, or, if it waits for a slot, as
+ *   soon as there is one, or when its time is over. Whenever a turn of an open phase ends, nobody waits for whom there
+ *   is room; so nobody overtakes whoever waits.
  * - M5  A seat is free before its holder is notified that the tenancy is gone.
  * - M6  Exit code 0 ends the tenancy, unless the policy restarts after success.
  * - M7  `Halted` is reached with an empty table.
@@ -28,6 +30,8 @@
  * - M13 No life is begun because it was asked for by the one before when its worker was told to end, or if it is a job
  *   whose postmaster shuts down.
  * - M14 Whoever is killed for hanging has been given time beyond its limit, as much of it as the limit was found late.
+ * - M15 Of all that name a key, one is seated at most, beside the one that takes its place; whoever asks for it once more
+ *   is answered with that one.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
 import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
@@ -36,9 +40,17 @@ import type { Missed } from "../Missed.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
 import type { Progress } from "../Progress.ts"
-import { type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
+import {
+  isSameDefinition,
+  type LifeRef,
+  type Registrant,
+  type Registration,
+  type Rung,
+  sanityCheck
+} from "../Registration.ts"
 import {
   ClassLimitReached,
+  KeyTaken,
   NotAccepting,
   NotReplaceable,
   type Occupant,
@@ -54,6 +66,7 @@ import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Input } from "./input.ts"
 import * as Liveness from "./liveness.ts"
+import * as Lobby from "./lobby.ts"
 import * as Restarts from "./restarts.ts"
 import * as SlotTable from "./slotTable.ts"
 import * as Spares from "./spares.ts"
@@ -97,6 +110,7 @@ export type Action =
 export interface Settings {
   readonly maxWorkers: number
   readonly classLimits: { readonly [name: string]: number }
+  readonly reservedSlots: { readonly [name: string]: number }
   readonly killAfter: number
   readonly stopTimeout: number
   readonly maxLaunchesPerTurn: number
@@ -107,6 +121,7 @@ export interface Settings {
 export interface State {
   readonly settings: Settings
   readonly table: SlotTable.SlotTable
+  readonly lobby: Lobby.Lobby
   readonly spares: Spares.Spares
   phase: Phase
   /** The run of the startup effect whose word counts. */
@@ -140,6 +155,7 @@ const damping = (attempt: number): number =>
 export const make = (settings: Settings): State => ({
   settings,
   table: SlotTable.make(settings.maxWorkers),
+  lobby: Lobby.make(),
   spares: Spares.make(settings.spares),
   phase: "Init",
   startupRun: 0,
@@ -157,6 +173,7 @@ export const make = (settings: Settings): State => ({
 export const copy = (self: State): State => ({
   ...self,
   table: SlotTable.copy(self.table),
+  lobby: Lobby.copy(self.lobby),
   spares: Spares.copy(self.spares)
 })
 
@@ -171,6 +188,7 @@ export const step = (state: State, input: Input, now: number): ReadonlyArray<Act
   const turn: Turn = { state, now, actions: [] }
   receive(turn, input)
   advance(turn)
+  admit(turn)
   launch(turn)
   replenish(turn)
   return turn.actions
@@ -189,7 +207,10 @@ export const nextWakeAt = (state: State): number | undefined => {
     earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
     earliest(
       earliest(state.killAt, state.reinitializeAt),
-      earliest(nextSpareAt(state), SlotTable.nextWatchAt(state.table))
+      earliest(
+        earliest(nextSpareAt(state), SlotTable.nextWatchAt(state.table)),
+        Lobby.nextDeadlineAt(state.lobby)
+      )
     )
   )
 }
@@ -214,7 +235,9 @@ const receive = (turn: Turn, input: Input): void => {
     case "StartupFailed":
       return startupFailed(turn, input.run, input.detail)
     case "RegisterRequested":
-      return registerRequested(turn, input.request, input.registration, input.registrant)
+      return registerRequested(turn, input)
+    case "RegisterWithdrawn":
+      return registerWithdrawn(turn, input.request, input.ref)
     case "ReplaceRequested":
       return replaceRequested(turn, input.request, input.ref, input.name)
     case "TerminateUsersRequested":
@@ -270,28 +293,72 @@ const startupFailed = (turn: Turn, run: number, detail: string): void => {
   if (overtakes("Fast", state.shutdown)) state.shutdown = "Fast"
 }
 
-/** `RegisterDynamicBackgroundWorker`, `RegisterBackgroundWorker`: first failing check wins. */
-const registerRequested = (
-  turn: Turn,
-  request: number,
-  registration: Registration,
-  registrant: Registrant
-): void => {
+/** Refused for want of room, it may wait. */
+const registerRequested = (turn: Turn, input: Extract<Input, { readonly _tag: "RegisterRequested" }>): void => {
+  const { now, state } = turn
+  const { registrant, registration, request, waitMillis = 0 } = input
+  const waiter: Lobby.Waiter = { request, registration, registrant, since: now, until: now + waitMillis }
+  const reason = answer(turn, waiter)
+  if (reason === undefined) return
+  const mayWait = waitMillis > 0 && registrant !== "Preload" && !state.stopping
+  if (!mayWait || !Lobby.enter(state.lobby, waiter)) reject(turn, request, reason)
+}
+
+/** Its time is over; or it was given what nobody holds now, unless somebody else was given the same. */
+const registerWithdrawn = (turn: Turn, request: number, ref: SlotRef | undefined): void => {
+  const { lobby, table } = turn.state
+  const waiter = lobby.waiters.get(request)
+  if (waiter !== undefined) return dismiss(turn, waiter)
+  const tenant = ref === undefined ? undefined : SlotTable.find(table, ref)
+  if (tenant?.request === request) terminateRequested(turn, tenant, "Terminated")
+}
+
+/**
+ * Answers a request, or says why there is no room for it.
+ * `RegisterDynamicBackgroundWorker`, `RegisterBackgroundWorker`: first failing check wins.
+ */
+const answer = (turn: Turn, asker: Lobby.Waiter): RegistrationErrorReason | undefined => {
   const { state, now } = turn
+  const { registrant, registration, request } = asker
   const owner = typeof registrant === "object" && registration.ownership === "registrant" ? registrant : undefined
-  const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ??
-    bereaved(state, registration, owner) ?? circular(state, registration) ?? crowded(state, registration)
-  if (reason !== undefined) {
-    turn.actions.push({ _tag: "Reject", request, reason })
-    return
+  const holder = holderOf(state, registration)
+  const refusal = closed(state, registration, registrant) ?? sanityCheck(registration) ??
+    bereaved(state, registration, owner) ?? circular(state, registration) ?? (holder && taken(turn, asker, holder))
+  if (refusal !== undefined) {
+    reject(turn, request, refusal)
+    return undefined
   }
-  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner })
+  const reason = noRoom(turn, asker)
+  if (reason !== undefined) return reason
+  if (holder !== undefined) {
+    holder.request = undefined
+    turn.actions.push({ _tag: "Reply", request, ref: holder.ref })
+    return undefined
+  }
+  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner, request })
+  // Whoever waits for the key can be answered now.
+  if (registration.key !== undefined) state.lobby.stirred = true
   turn.actions.push({ _tag: "Reply", request, ref: tenant.ref })
   if (usesSpares(registration)) Spares.remember(state.spares, registration.entry.module)
   publish(turn, { _tag: "Registered", ...who(tenant) })
   // Too late to start: taken and thrown out, so that the handle reads Stopped.
-  if (state.phase === "Waiting") return release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
-  SlotTable.toWaiting(state.table, tenant)
+  if (state.phase === "Waiting") release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
+  else SlotTable.toWaiting(state.table, tenant)
+  return undefined
+}
+
+const reject = (turn: Turn, request: number, reason: RegistrationErrorReason): void => {
+  turn.actions.push({ _tag: "Reject", request, reason })
+}
+
+/** Refuses whoever has waited in vain. */
+const dismiss = (turn: Turn, waiter: Lobby.Waiter): void => {
+  const { lobby, phase } = turn.state
+  Lobby.leave(lobby, waiter)
+  const worker = waiter.registration.name
+  // In a recovery there may be room that was not given away.
+  const detail = "it recovers from a crash"
+  reject(turn, waiter.request, noRoom(turn, waiter) ?? new NotAccepting({ worker, phase, detail }))
 }
 
 /** A successor is seated beside it, by the same registration. It ends when that is ready, and stays if that fails. */
@@ -300,7 +367,7 @@ const replaceRequested = (turn: Turn, request: number, ref: SlotRef, name: strin
   const before = SlotTable.find(state.table, ref)
   const reason = before === undefined
     ? new NotReplaceable({ worker: name, ref, detail: "it is gone" })
-    : notReplaceable(state, before) ?? crowded(state, before.registration)
+    : notReplaceable(state, before) ?? noRoom(turn, { registration: withoutKey(before.registration), since: now })
   if (before === undefined || reason !== undefined) {
     turn.actions.push({ _tag: "Reject", request, reason: reason! })
     return
@@ -312,6 +379,12 @@ const replaceRequested = (turn: Turn, request: number, ref: SlotRef, name: strin
   publish(turn, { _tag: "Registered", ...who(tenant) })
   publish(turn, { _tag: "Replacing", ...who(before), successor: tenant.ref })
   SlotTable.toWaiting(state.table, tenant)
+}
+
+/** Whoever takes a worker's place takes its key as well. */
+const withoutKey = (registration: Registration): Registration => {
+  const { key: _key, ...rest } = registration
+  return rest
 }
 
 const notReplaceable = (state: State, tenant: SlotTable.Tenant) => {
@@ -365,31 +438,99 @@ const circular = (state: State, { after, name }: Registration): RegistrationErro
   const road = after === undefined ? undefined : SlotTable.roadBack(state.table, name, after)
   return road && new StartOrderCycle({ worker: name, road })
 }
+const holderOf = ({ table }: State, { key }: Registration): SlotTable.Tenant | undefined =>
+  key === undefined ? undefined : SlotTable.findKey(table, key)
+
+/** Whoever holds the key and goes on is the worker that is wanted, or is in the way. */
+const taken = (
+  turn: Turn,
+  { registration }: Lobby.Waiter,
+  holder: SlotTable.Tenant
+): RegistrationErrorReason | undefined =>
+  holder.doomed || isSameDefinition(registration, holder.registration)
+    ? undefined
+    : new KeyTaken({
+      worker: registration.name,
+      key: registration.key!,
+      occupant: occupant(turn, holder),
+      isEnding: false
+    })
 
 const maxOccupants = 64
 
-const crowded = (state: State, registration: Registration): RegistrationErrorReason | undefined => {
-  const { settings, table } = state
-  const worker = registration.name
-  const limit = registration.class === undefined ? undefined : settings.classLimits[registration.class]
-  if (limit !== undefined && SlotTable.countOfClass(table, registration.class!) >= limit) {
-    return new ClassLimitReached({ worker, class: registration.class!, limit })
-  }
-  if (!SlotTable.isFull(table)) return undefined
-  const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant): ReadonlyArray<Occupant> =>
-    tenant === undefined
-      ? []
-      : [{ ref: tenant.ref, name: tenant.registration.name, state: SlotTable.stateOf(tenant).toLowerCase() }]
-  )
-  return new SlotsExhausted({ worker, maxWorkers: settings.maxWorkers, occupants })
+const occupant = ({ now }: Turn, tenant: SlotTable.Tenant): Occupant => ({
+  ref: tenant.ref,
+  name: tenant.registration.name,
+  state: SlotTable.stateOf(tenant).toLowerCase(),
+  ageMillis: now - tenant.registeredAt
+})
+
+/** Whether a request can be answered without waiting for anybody's end. */
+const hasRoom = (state: State, registration: Registration): boolean => {
+  const holder = holderOf(state, registration)
+  if (holder !== undefined) return !holder.doomed
+  return !isClassFull(state, registration) && !isTableFull(state, registration)
 }
 
-/** `TerminateBackgroundWorker`. One SIGTERM, however often it is asked for; the process only, not its group. */
+/** Nobody takes a slot that is kept for another class; one's own reserve is as good as any slot. */
+const isTableFull = (state: State, { class: name }: Registration): boolean =>
+  state.table.tenants + reservedForOthers(state, name) >= state.settings.maxWorkers
+
+/** How many of the slots that other classes may lay claim to have not been taken by them. */
+const reservedForOthers = ({ settings: { classLimits, reservedSlots }, table }: State, own?: string): number => {
+  let reserved = 0
+  for (const name in reservedSlots) {
+    if (name === own) continue
+    // Beyond its limit a class has no use for slots.
+    const claim = Math.min(reservedSlots[name]!, classLimits[name] ?? Number.POSITIVE_INFINITY)
+    reserved += Math.max(0, claim - SlotTable.countOfClass(table, name))
+  }
+  return reserved
+}
+
+const isClassFull = ({ settings, table }: State, { class: name }: Registration): boolean => {
+  const limit = name === undefined ? undefined : settings.classLimits[name]
+  return limit !== undefined && SlotTable.countOfClass(table, name!) >= limit
+}
+
+/** The same in words. */
+const noRoom = (
+  turn: Turn,
+  { registration, since }: Pick<Lobby.Waiter, "registration" | "since">
+): RegistrationErrorReason | undefined => {
+  const { now, state } = turn
+  if (hasRoom(state, registration)) return undefined
+  const { settings, table } = state
+  const worker = registration.name
+  const waited = now > since ? { waitedMillis: now - since } : undefined
+  const holder = holderOf(state, registration)
+  if (holder !== undefined) {
+    const key = registration.key!
+    return new KeyTaken({ worker, key, occupant: occupant(turn, holder), isEnding: true, ...waited })
+  }
+  if (isClassFull(state, registration)) {
+    const name = registration.class!
+    return new ClassLimitReached({ worker, class: name, limit: settings.classLimits[name]!, ...waited })
+  }
+  const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant) =>
+    tenant === undefined ? [] : [occupant(turn, tenant)]
+  )
+  const reserved = settings.maxWorkers - table.tenants
+  return new SlotsExhausted({
+    worker,
+    maxWorkers: settings.maxWorkers,
+    occupants,
+    ...(reserved === 0 ? undefined : { reserved }),
+    ...waited
+  })
+}
+
+/** `TerminateBackgroundWorker`. Asked once, however often it is asked for; the process only, not its group. */
 const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant, cause: StopCause): void => {
   if (tenant.doomed) return
   tenant.doomed = true
   standDown(turn.state, tenant)
-  if (SlotTable.hasChild(tenant)) tell(turn, tenant, { signal: "SIGTERM", target: "Process", cause })
+  if (SlotTable.hasChild(tenant)) ask(turn, tenant, "Process", cause)
   else release(turn, tenant, "Terminated")
 }
 
@@ -454,11 +595,14 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   const before = tenant.life
   if (before._tag !== "Starting") return
   Spares.launchOver(turn.state.spares, turn.now)
-  watch(turn, tenant, SlotTable.toRunning(turn.state.table, tenant, pid, turn.now))
+  const life = SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
+  watch(turn, tenant, life)
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
-  // What was decided while it was being born reaches it now.
-  if (before.pending !== undefined) tell(turn, tenant, before.pending)
+  // What was decided while it was being born reaches it now, and its time to obey begins.
+  if (before.pending === undefined) return
+  tell(turn, tenant, before.pending)
+  if (before.rung !== undefined && life.told !== "SIGKILL") stand(turn, tenant, life, before.rung)
 }
 
 /** A failed birth counts as a failure of the worker (`StartBackgroundWorker`), damped so that it never spins. */
@@ -539,7 +683,8 @@ const childExited = (
   if (life._tag !== "Running") return
   const judged = judge(tenant, life, status)
   const next = afterLife(turn, tenant, judged, status)
-  const firstCrash = isCrash(tenant, judged) && !turn.state.recovering && turn.state.shutdown !== "Immediate"
+  const firstCrash = isCrash(tenant, judged) && !obeys(life, status) && !turn.state.recovering &&
+    turn.state.shutdown !== "Immediate"
   SlotTable.remember(tenant, {
     life: tenant.lives,
     pid: life.pid,
@@ -575,6 +720,10 @@ const judge = (tenant: SlotTable.Tenant, life: SlotTable.Running, status: ExitSt
 }
 
 const isCrash = (tenant: SlotTable.Tenant, judged: Verdict): boolean => judged === "Crashed" && tenant.attached
+
+/** Whoever is told to leave at once, by its ladder, and does so has not crashed; no more than whoever is killed. */
+const obeys = ({ told }: SlotTable.Running, status: ExitStatus): boolean =>
+  told === "SIGQUIT" && status._tag === "Exited" && status.code === 2
 
 /** What follows a life: a rest of so many milliseconds, waiting for recovery or for a hand, or the end of the tenancy. */
 type Next = number | "Recovery" | "Parked" | UnregisterReason
@@ -713,11 +862,16 @@ const beginStopping = (turn: Turn): void => {
   state.reinitializeAt = undefined
   stopStartup(turn)
   if (state.phase !== "Waiting") enter(turn, "Waiting")
+  for (const { registration, request } of Lobby.clear(state.lobby)) {
+    const detail = "it shuts down"
+    reject(turn, request, new NotAccepting({ worker: registration.name, phase: state.phase, detail }))
+  }
   // Whoever has no child would never start again; its holder must not wait for it (ForgetUnstartedBackgroundWorkers).
   for (const tenant of SlotTable.tenants(state.table)) {
     if (!SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
   }
-  tellAll(turn, SlotTable.hasChild, state.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", "ShuttingDown")
+  if (state.shutdown === "Immediate") tellAll(turn, SlotTable.hasChild, "SIGQUIT", "ShuttingDown")
+  else for (const tenant of SlotTable.tenants(state.table)) ask(turn, tenant, "Group", "ShuttingDown")
   for (const spare of Spares.clear(state.spares)) {
     turn.actions.push({ _tag: "EndSpare", spare })
     publish(turn, { _tag: "SpareEnded", spare })
@@ -772,8 +926,10 @@ const killOverdue = (turn: Turn): void => {
   while (true) {
     const tenant = SlotTable.nextOverdue(state.table, now)
     if (tenant === undefined) return
-    // Whoever has a deadline has been told before, and that is why it ends.
-    tell(turn, tenant, { signal: "SIGKILL", target: "Group", cause: stopCauseOf(tenant) ?? "Terminated" })
+    const { life } = tenant
+    // Whoever stands on its ladder has been told before, and that is why it ends.
+    const cause = stopCauseOf(tenant) ?? "Terminated"
+    if ("rung" in life && life.rung !== undefined) climb(turn, tenant, life, life.rung + 1, "Group", cause)
   }
 }
 
@@ -818,6 +974,30 @@ const halt = (turn: Turn): void => {
   enter(turn, "Halted")
   publish(turn, { _tag: "Halted", abnormal, ...(detail === "" ? undefined : { detail }) })
   turn.actions.push({ _tag: "Halt", abnormal, detail })
+}
+
+// ---------------------------------------------------------------------------
+// admit
+// ---------------------------------------------------------------------------
+
+/** Looks at who waits for a slot if anything has changed for them; then at whose time is over. */
+const admit = (turn: Turn): void => {
+  const { now, state } = turn
+  const { lobby } = state
+  // A slot that nobody may start in is kept for those who wait.
+  while (lobby.stirred && state.phase !== "Waiting") {
+    lobby.stirred = false
+    for (const waiter of lobby.waiters.values()) {
+      if (!hasRoom(state, waiter.registration)) continue
+      Lobby.leave(lobby, waiter)
+      answer(turn, waiter)
+    }
+  }
+  while (true) {
+    const waiter = Lobby.nextOverdue(lobby, now)
+    if (waiter === undefined) return
+    dismiss(turn, waiter)
+  }
 }
 
 // ---------------------------------------------------------------------------
@@ -892,14 +1072,21 @@ const notify = (turn: Turn, tenant: SlotTable.Tenant, status: WorkerStatus.Worke
 const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason): void => {
   standDown(turn.state, tenant)
   SlotTable.unseat(turn.state.table, tenant)
+  turn.state.lobby.stirred = true
   publish(turn, { _tag: "Unregistered", ...who(tenant), reason })
   const status = WorkerStatus.stopped(SlotTable.lastExit(tenant))
   turn.actions.push({ _tag: "Notify", ref: tenant.ref, status, gone: true, history: tenant.history })
 }
 
 /** Tells a tenant's child to end, unless it has been told as harshly before. One that is not born yet is told later. */
-const tell = (turn: Turn, tenant: SlotTable.Tenant, order: SlotTable.Order): void => {
-  const { state, now } = turn
+const tell = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  order: SlotTable.Order,
+  /** Or as harshly, if its ladder says so. */
+  again = false
+): void => {
+  const { state } = turn
   const { cause, signal, target } = order
   const life = tenant.life
   if (life._tag === "Starting") {
@@ -907,18 +1094,51 @@ const tell = (turn: Turn, tenant: SlotTable.Tenant, order: SlotTable.Order): voi
     life.pending = life.pending === undefined ? order : { ...order, cause: life.pending.cause }
     if (signal === "SIGKILL") turn.actions.push({ _tag: "AbandonBirth", ref: tenant.ref })
   } else if (life._tag === "Running") {
-    if (life.told !== undefined && !isHarsher(signal, life.told)) return
+    if (life.told !== undefined && !isHarsher(signal, life.told) && !(again && signal === life.told)) return
     life.told = signal
     life.stopCause ??= cause
     SlotTable.touch(state.table, tenant)
     turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
     publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target, ...causeOf(life.stopCause) })
-  } else {
-    return
   }
-  if (signal !== "SIGTERM") return
-  const timeout = tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout
-  if (Number.isFinite(timeout)) SlotTable.setDeadline(state.table, tenant, life, now + timeout)
+}
+
+const ladderOf = ({ settings }: State, { stopLadder, stopTimeoutMillis }: Registration): ReadonlyArray<Rung> =>
+  stopLadder ?? [{ signal: "SIGTERM", millis: stopTimeoutMillis ?? settings.stopTimeout }]
+
+/** Asks a tenant's child to end, by its ladder; unless it has been asked, or told as harshly, before. */
+const ask = (turn: Turn, tenant: SlotTable.Tenant, target: SignalTarget, cause: StopCause): void => {
+  const { life, registration } = tenant
+  if ((life._tag !== "Starting" && life._tag !== "Running") || life.rung !== undefined) return
+  const told = life._tag === "Running" ? life.told : life.pending?.signal
+  const { signal } = ladderOf(turn.state, registration)[0]!
+  if (told === undefined || isHarsher(signal, told)) climb(turn, tenant, life, 0, target, cause)
+}
+
+/** Goes on to this rung, or to SIGKILL after the last. */
+const climb = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Starting | SlotTable.Running,
+  rung: number,
+  target: SignalTarget,
+  cause: StopCause
+): void => {
+  const next = ladderOf(turn.state, tenant.registration)[rung]
+  if (next === undefined) return tell(turn, tenant, { signal: "SIGKILL", target: "Group", cause })
+  tell(turn, tenant, { signal: next.signal, target, cause }, true)
+  stand(turn, tenant, life, rung)
+}
+
+const stand = (
+  { now, state }: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Starting | SlotTable.Running,
+  rung: number
+): void => {
+  life.rung = rung
+  const millis = ladderOf(state, tenant.registration)[rung]?.millis ?? 0
+  if (Number.isFinite(millis)) SlotTable.setDeadline(state.table, tenant, life, now + millis)
 }
 
 const stopCauseOf = ({ life }: SlotTable.Tenant): StopCause | undefined =>

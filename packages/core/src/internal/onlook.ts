@@ -63,6 +63,7 @@ const frameOf = (state: Machine.State, epoch: number): Frame => {
     ...(state.reinitializeAt === undefined ? undefined : { reinitializeAt: state.reinitializeAt + epoch }),
     maxWorkers: state.settings.maxWorkers,
     freeSlots: state.settings.maxWorkers - state.table.tenants,
+    waiting: state.lobby.waiters.size,
     spares: [...state.spares.standing.values()].map(({ pid, since, spare }): SpareSnapshot => ({
       spare,
       state: pid === undefined ? "Starting" : "Ready",
@@ -108,6 +109,7 @@ export const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerS
     name: registration.name,
     type: registration.type,
     ...(registration.class === undefined ? undefined : { class: registration.class }),
+    ...(registration.key === undefined ? undefined : { key: registration.key }),
     attached: tenant.attached,
     startTime: registration.startTime,
     state: SlotTable.stateOf(tenant),

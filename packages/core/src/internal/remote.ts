@@ -103,6 +103,8 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
       Effect.catchTag(postmaster.Replace({ ref, name }), "PostmasterDied", Effect.die).pipe(
         Effect.flatMap((successor) => watch(name, successor))
       ),
+    registerWithin: (waitMillis: number, registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
+      Effect.catchTag(postmaster.RegisterWithin({ registration, waitMillis }), "PostmasterDied", Effect.die),
     resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
     progress: (ref: SlotRef) => Effect.map(Effect.orDie(postmaster.Progress({ ref })), Option.fromNullOr),
     // Of one that is gone, its holder knows no more than the last word.

@@ -27,6 +27,7 @@
  *   successor is not ready yet, nor being replaced itself.
  * - T14 Every Running tenant of whom a sign is asked, and who has not been told to end, stands in the queue of watches,
  *   at a time no later than the sign is waited for; nobody else does.
+ * - T15 Every tenant with a key is found by it, or the one is whose place it takes; nobody else is.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
@@ -65,7 +66,9 @@ export interface Waiting {
 export interface Starting {
   readonly _tag: "Starting"
   pending: Order | undefined
-  /** When the birth is given up, after it was told to stop. */
+  /** Where it stands on its stop ladder. */
+  rung: number | undefined
+  /** When the next rung follows; after the last one the birth is given up. */
   killAt: number | undefined
 }
 
@@ -80,7 +83,9 @@ export interface Running {
   told: WorkerSignal | undefined
   /** Why it was first told to end. */
   stopCause: StopCause | undefined
-  /** When SIGKILL follows. */
+  /** Where it stands on its stop ladder. */
+  rung: number | undefined
+  /** When the next rung follows, or SIGKILL after the last. */
   killAt: number | undefined
   /** When its main loop, and its work, were last known to go on. Its watch learns of it when it is due. */
   heardAt: number
@@ -135,6 +140,8 @@ export interface Tenant {
   history: ReadonlyArray<LifeRecord>
   /** The life that it ends with. */
   readonly owner: LifeRef | undefined
+  /** The request that it was seated for, as long as nobody else was answered with it. */
+  request: number | undefined
   /** The version of the table in which onlookers last saw it change. */
   version: number
   /** The namesakes registered before it and after it. */
@@ -196,6 +203,8 @@ export interface SlotTable {
   readonly awaited: Map<string, number>
   /** Size at which the names that nobody waits for any more are swept out of `awaited`. */
   sweepAwaitedAt: number
+  /** A key that nobody holds at the moment has no tenant. */
+  readonly keys: Map<string, Tenant | undefined>
   readonly pids: Map<Pid, Tenant>
   /** By the slot of the owner, the slots of those who end with its present life. */
   readonly owned: Array<Set<number> | undefined>
@@ -233,6 +242,7 @@ export const make = (size: number): SlotTable => ({
   names: new Map(),
   awaited: new Map(),
   sweepAwaitedAt: minSweep,
+  keys: new Map(),
   pids: new Map(),
   owned: [],
   version: 0,
@@ -274,6 +284,9 @@ export const namesakes = (self: SlotTable, name: string): ReadonlyArray<Tenant> 
   return found
 }
 
+/** The tenant that holds this key. */
+export const findKey = (self: SlotTable, key: string): Tenant | undefined => self.keys.get(key)
+
 /** The tenant that runs under this pid. */
 export const findPid = (self: SlotTable, pid: number): Tenant | undefined => self.pids.get(pid as Pid)
 
@@ -295,8 +308,6 @@ export const disown = (self: SlotTable, tenant: Tenant): ReadonlyArray<Tenant> =
 export const tenants = (self: SlotTable): ReadonlyArray<Tenant> =>
   self.seats.filter((tenant): tenant is Tenant => tenant !== undefined)
 
-export const isFull = (self: SlotTable): boolean => self.tenants >= self.size
-
 export const countOfClass = (self: SlotTable, name: string): number => self.classes.get(name) ?? 0
 
 /**
@@ -311,6 +322,7 @@ export const seat = (
     readonly now: number
     readonly owner?: LifeRef | undefined
     readonly replaces?: SlotRef
+    readonly request?: number | undefined
   }
 ): Tenant => {
   const slot = Heap.pop(self.freed) ?? self.untouched++
@@ -333,6 +345,7 @@ export const seat = (
     doomed: false,
     history: [],
     owner: options.owner,
+    request: options.request,
     version: 0,
     elder: undefined,
     younger: undefined
@@ -347,6 +360,7 @@ const admit = (self: SlotTable, tenant: Tenant): void => {
     ;(self.owned[tenant.owner.ref.slot] ??= new Set()).add(tenant.ref.slot)
   }
   count(self, tenant, 1)
+  takeKey(self, tenant)
   join(self, tenant)
   touch(self, tenant)
 }
@@ -359,7 +373,21 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   if (tenant.owner !== undefined) self.owned[tenant.owner.ref.slot]?.delete(tenant.ref.slot)
   count(self, tenant, -1)
   leave(self, tenant)
+  giveUpKey(self, tenant)
   touch(self, tenant)
+}
+
+const takeKey = (self: SlotTable, tenant: Tenant): void => {
+  const { key } = tenant.registration
+  if (key !== undefined && self.keys.get(key) === undefined) self.keys.set(key, tenant)
+}
+
+/** The key goes to whoever takes its holder's place, if there is one. */
+const giveUpKey = (self: SlotTable, tenant: Tenant): void => {
+  const { key, name } = tenant.registration
+  if (key === undefined || self.keys.get(key) !== tenant) return
+  self.keys.set(key, namesakes(self, name).find((other) => other.registration.key === key))
+  sweep(self, self.keys, (held) => held === undefined)
 }
 
 /** Puts a tenant at the end of its namesakes. */
@@ -509,7 +537,7 @@ export const roadBack = (
 }
 
 export const toStarting = (self: SlotTable, tenant: Tenant): void => {
-  enter(self, tenant, { _tag: "Starting", pending: undefined, killAt: undefined })
+  enter(self, tenant, { _tag: "Starting", pending: undefined, rung: undefined, killAt: undefined })
   self.children++
   if (tenant.attached) self.attachedChildren++
 }
@@ -523,6 +551,7 @@ export const toRunning = (self: SlotTable, tenant: Tenant, pid: Pid, now: number
     joined: false,
     told: undefined,
     stopCause: undefined,
+    rung: undefined,
     killAt: undefined,
     heardAt: now,
     workedAt: now,
@@ -561,7 +590,7 @@ export const remember = (tenant: Tenant, record: LifeRecord): void => {
 
 export const lastExit = (tenant: Tenant): ExitStatus | undefined => tenant.history.at(-1)?.status
 
-/** Sets when a tenant's child is killed if it has not ended by then. */
+/** Sets when a tenant's child is told more harshly if it has not ended by then. */
 export const setDeadline = (self: SlotTable, tenant: Tenant, life: Starting | Running, at: number): void => {
   life.killAt = at
   Heap.push(self.deadlines, { tenant, life, at })
@@ -586,7 +615,7 @@ export const wakeRested = (self: SlotTable, now: number): void => {
   }
 }
 
-/** Takes the next tenant whose kill deadline has passed. */
+/** Takes the next tenant whose deadline has passed. */
 export const nextOverdue = (self: SlotTable, now: number): Tenant | undefined => {
   const deadline = Heap.peek(self.deadlines)
   if (deadline === undefined || deadline.at > now) return undefined
@@ -736,6 +765,11 @@ export const broken = (self: SlotTable): string | undefined => {
       }
     }
     if (!namesakes(self, tenant.registration.name).includes(tenant)) return `T9: slot ${slot} is not found by its name`
+    const { key } = tenant.registration
+    const holder = key === undefined ? tenant : findKey(self, key)
+    if (holder !== tenant && (holder === undefined || tenant.replaces?.slot !== holder.ref.slot)) {
+      return `T15: slot ${slot} is not found by its key`
+    }
     const bearer = life._tag === "Running" ? findPid(self, life.pid) : tenant
     if (bearer === undefined) return `T10: slot ${slot} is not found by its pid`
     const page = self.pages[Math.floor(slot / pageSize)]!
@@ -777,6 +811,12 @@ export const broken = (self: SlotTable): string | undefined => {
     if (!fits || found.at(-1) !== last) return `T9: "${name}" finds somebody else, or in the wrong order`
   }
   if (self.names.size > maxVoid(self.tenants)) return "T9: names that nobody bears pile up"
+  for (const [key, holder] of self.keys) {
+    if (holder !== undefined && (self.seats[holder.ref.slot] !== holder || holder.registration.key !== key)) {
+      return `T15: key "${key}" finds somebody else`
+    }
+  }
+  if (self.keys.size > maxVoid(self.tenants)) return "T15: keys that nobody holds pile up"
   for (const [pid, { life, ref }] of self.pids) {
     const bears = life._tag === "Running" && life.pid === pid
     if (!bears || self.seats[ref.slot]?.life !== life) return `T10: pid ${pid} finds somebody else`

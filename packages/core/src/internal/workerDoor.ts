@@ -22,6 +22,7 @@ import * as Watch from "./watch.ts"
 const patience: Readonly<Record<string, number>> = {
   Watch: 16_384,
   AwaitHalt: 1_024,
+  RegisterWithin: 4_096,
   CellChanged: 256,
   Events: 256,
   Snapshots: 256,
@@ -64,6 +65,11 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop, re
     Identity: () => Effect.succeed(id),
     Register: ({ registration }, { client }) =>
       Effect.map(loop().register(registration, connections.get(client.id)!.life), ({ ref }) => ref),
+    RegisterWithin: ({ registration, waitMillis }, { client }) =>
+      Effect.map(
+        loop().registerWithin(waitMillis, registration, connections.get(client.id)!.life),
+        ({ ref }) => ref
+      ),
     Watch: ({ ref }) => {
       const watch = loop().watch(ref)
       return watch === undefined

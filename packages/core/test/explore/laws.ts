@@ -128,6 +128,11 @@ const isVoid = ({ before, input }: Turn): boolean => {
       const tenancy = tenancyOf(before, input.ref)!
       return tenancy.over || tenancy.terminated
     }
+    case "RegisterWithdrawn": {
+      if (before.waiting.some(({ request }) => request === input.request)) return false
+      const tenancy = input.ref && tenancyOf(before, input.ref)
+      return tenancy === undefined || tenancy.over || tenancy.terminated || tenancy.request !== input.request
+    }
     case "ResumeRequested":
       return !World.mayResume(before, input.ref)
     case "ShutdownRequested":
@@ -162,6 +167,7 @@ const everything: World.Bounds = {
   crashes: 0,
   failedBirths: 0,
   byWorkers: [],
+  waits: [],
   spares: 1,
   again: true,
   exact: true
@@ -251,24 +257,30 @@ export const laws: { readonly [name: string]: Law } = {
       if (signal === "SIGHUP") continue
       const earlier = signals.slice(0, index).findLast((one) => sameRef(one.ref, ref))?.signal ??
         childOf(before, ref)?.told
-      if (earlier !== undefined && !isHarsher(signal, earlier)) return `${signal} after ${earlier}`
+      const again = signal === earlier && child.registration.stopLadder !== undefined
+      if (earlier !== undefined && !isHarsher(signal, earlier) && !again) return `${signal} after ${earlier}`
     }
     return undefined
   },
 
-  "L6 exactly one answer per request, in its own turn": ({ input, rejections, replies }) => {
-    const answers = [...replies, ...rejections]
-    if (input._tag !== "RegisterRequested" && input._tag !== "ReplaceRequested") {
-      return answers.length === 0
-        ? undefined
-        : "an answer nobody asked for"
+  "L6 exactly one answer per request, in its own turn, or later to whoever waits": (turn) => {
+    const { after, before, input, rejections, replies } = turn
+    const answered = [...replies, ...rejections].map(({ request }) => request)
+    if (new Set(answered).size < answered.length) return "somebody was answered twice"
+    const isReplacing = (request: number) => input._tag === "ReplaceRequested" && input.request === request
+    if (answered.some((one) => !isReplacing(one) && World.requestOf(before, input, one) === undefined)) {
+      return "an answer nobody asked for"
     }
-    if (answers.length !== 1) return `answered ${answers.length} times`
-    return answers[0]!.request === input.request ? undefined : "somebody else was answered"
+    const asked = input._tag === "RegisterRequested" || input._tag === "ReplaceRequested" ? input : undefined
+    const mayWait = asked?._tag === "RegisterRequested" && asked.waitMillis !== undefined
+    if (asked !== undefined && !mayWait && !answered.includes(asked.request)) return "no answer"
+    const waiting = [...after.machine.lobby.waiters.keys()]
+    return String(waiting) === String(after.waiting.map(({ request }) => request)) ? undefined : `${waiting} wait`
   },
 
   "L7 generations never fall, and a new tenancy has a new one": ({ after, before, replies }) => {
     for (const { ref } of replies) {
+      if (tenancyOf(before, ref)?.over === false) continue
       const older = before.tenancies.filter((one) => one.ref.slot === ref.slot)
       if (older.some((one) => one.ref.generation >= ref.generation)) return `slot ${ref.slot} went back in time`
     }
@@ -298,7 +310,7 @@ export const laws: { readonly [name: string]: Law } = {
       if (told.filter((order) => order.gone).length !== (seated ? 0 : 1)) return `slot ${ref.slot}: gone or not?`
       if (told.some((order) => order.gone && order.status._tag !== "Stopped")) return `slot ${ref.slot} ended alive`
       if (over) continue
-      const was = isNew ? "NotYetStarted" : statusOf(before, ref)
+      const was = isNew && !wasSeated ? "NotYetStarted" : statusOf(before, ref)
       const is = statusOf(after, ref)
       if (was !== is && toldOf(told.at(-1)?.status) !== is) {
         return `slot ${ref.slot} went from ${was} to ${is}, told ${toldOf(told.at(-1)?.status)}`
@@ -461,22 +473,27 @@ export const laws: { readonly [name: string]: Law } = {
   },
 
   "L23 a request is refused for want of room or of its owner only, and takes nothing": (
-    { after, before, input, rejections }
+    { after, before, input, rejections, replies }
   ) => {
-    if (input._tag !== "RegisterRequested" || rejections.length === 0) return undefined
+    if (input._tag !== "RegisterRequested") return undefined
+    const rejection = rejections.find(({ request }) => request === input.request)
+    if (rejection === undefined) return undefined
+    const { reason } = rejection
     const { settings } = before.machine
     const seated = before.tenancies.filter((one) => !one.over)
-    if (after.tenancies.filter((one) => !one.over).length > seated.length) return "somebody was seated"
+    if (after.tenancies.some(({ request }) => request === input.request)) return "somebody was seated"
+    if (replies.length > 0) return undefined
     if (after.machine.table.generations.some((one, slot) => one !== before.machine.table.generations[slot])) {
       return "a generation was spent"
     }
     const { class: name } = input.registration
     const limit = name === undefined ? undefined : settings.classLimits[name]
     const crowded = limit !== undefined && seated.filter((one) => one.registration.class === name).length >= limit
-    if (rejections[0]!.reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
-    if (rejections[0]!.reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
-    if (rejections[0]!.reason._tag !== "SlotsExhausted") return `refused for ${rejections[0]!.reason._tag}`
-    return seated.length >= settings.maxWorkers ? undefined : "there is room in the table"
+    if (reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
+    if (reason._tag === "KeyTaken") return undefined
+    if (reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
+    if (reason._tag !== "SlotsExhausted") return `refused for ${reason._tag}`
+    return World.hasRoom(before, input.registration) ? "there is room in the table" : undefined
   },
 
   "L24 whoever restarts keeps its seat after a failure, and rests as long as its policy says": (turn) => {
@@ -735,7 +752,9 @@ export const laws: { readonly [name: string]: Law } = {
 
   "L44 nobody is registered for a life that is over, and anybody for himself": ({ before, input, rejections }) => {
     if (input._tag !== "RegisterRequested") return undefined
-    const refused = rejections.some(({ reason }) => reason._tag === "NotAccepting")
+    const refused = rejections.some(({ reason, request }) =>
+      request === input.request && reason._tag === "NotAccepting"
+    )
     if (isBereaved(before, input)) return refused ? undefined : "it has nobody to belong to"
     return refused ? "it belongs to nobody that has ended" : undefined
   },
@@ -745,7 +764,6 @@ export const laws: { readonly [name: string]: Law } = {
     if (input._tag === "ChildStarted") {
       return (table.owned[input.ref.slot]?.size ?? 0) === 0 ? undefined : `slot ${input.ref.slot} owns somebody`
     }
-    if (input._tag !== "RegisterRequested") return undefined
     for (const { ref } of replies) {
       const tenant = SlotTable.find(table, ref)
       if (tenant !== undefined && (tenant.owner === undefined) !== (tenancyOf(after, ref)!.owner === undefined)) {
@@ -899,6 +917,124 @@ export const laws: { readonly [name: string]: Law } = {
     return (over || terminated) && !isOwned && after.machine.startupRun === turn.before.machine.startupRun
       ? "none of them stays"
       : undefined
+  },
+
+  "L55 of all that name a key at most one is registered": ({ after }) => {
+    const keys = after.tenancies.flatMap(({ over, registration: { key } }) => over || key === undefined ? [] : [key])
+    return new Set(keys).size === keys.length ? undefined : `${keys.join()} are held`
+  },
+
+  "L56 whoever asks for a key that is held is answered with its holder, or refused for it; nobody else is": (
+    { actions, before, input, rejections, replies }
+  ) => {
+    if (input._tag !== "RegisterRequested") return undefined
+    const { registration } = input
+    const holder = registration.key === undefined
+      ? undefined
+      : before.tenancies.find((one) => !one.over && one.registration.key === registration.key)
+    const rejection = rejections.find(({ request }) => request === input.request)
+    const refused = rejection?.reason._tag === "KeyTaken"
+    const answered = replies.find(({ ref, request }) =>
+      request === input.request && tenancyOf(before, ref)?.over === false
+    )
+    if (holder === undefined || isBereaved(before, input)) {
+      return refused || answered !== undefined ? "nobody holds it, or it was not asked for" : undefined
+    }
+    if (actions.some((one) => one._tag === "Publish" && one.event._tag === "Registered")) return "somebody was seated"
+    const isWanted = holder.registration.name === registration.name && !holder.terminated
+    if (isWanted) return answered !== undefined && sameRef(answered.ref, holder.ref) ? undefined : "it was refused"
+    if (refused || (holder.terminated && rejection === undefined && answered === undefined)) return undefined
+    return "it was answered with another, or with one that ends"
+  },
+
+  "L57 nobody waits for whom there is room, unless nobody may start": ({ after }) => {
+    if (after.machine.phase === "Waiting") return undefined
+    if (after.machine.phase === "Halted") return after.waiting.length > 0 ? "after the end" : undefined
+    const forgotten = after.waiting.find(({ registration }) => World.hasRoom(after, registration))
+    return forgotten && `request ${forgotten.request} waits for nothing`
+  },
+
+  "L58 whoever waits is served before those of its class who came later": ({ actions, after }) => {
+    for (const action of actions) {
+      if (action._tag !== "Publish" || action.event._tag !== "Registered") continue
+      const { ref } = action.event
+      const { registration, request } = after.tenancies.find((one) => sameRef(one.ref, ref))!
+      const passed = after.waiting.find((one) =>
+        one.request < (request ?? 0) && one.registration.class === registration.class &&
+        one.registration.key === undefined
+      )
+      if (passed !== undefined) return `request ${request} before request ${passed.request}`
+    }
+    return undefined
+  },
+
+  "L59 a wait ends in time, and not before, unless for good reason": ({ after, before, input, rejections }) => {
+    for (const { request, until } of after.waiting) {
+      if (until <= after.now) return `request ${request} waits too long`
+      if (until < (Machine.nextWakeAt(after.machine) ?? Infinity)) return `nobody will wake the machine for ${request}`
+    }
+    for (const { reason, request } of rejections) {
+      const waiter = before.waiting.find((one) => one.request === request)
+      if (waiter === undefined || waiter.until <= after.now) continue
+      if (input._tag === "RegisterWithdrawn" && input.request === request) continue
+      if (after.machine.stopping && reason._tag === "NotAccepting") continue
+      if (reason._tag === "KeyTaken" && !reason.isEnding) continue
+      if (isBereaved(after, waiter) && reason._tag === "NotAccepting") continue
+      return `request ${request} was refused for ${reason._tag}`
+    }
+    return after.machine.stopping && after.waiting.length > 0 ? "somebody waits for a slot in vain" : undefined
+  },
+
+  "L60 a request that is withdrawn has taken nothing, or gives back what nobody else was given": (turn) => {
+    const { after, before, input } = turn
+    if (input._tag !== "RegisterWithdrawn") return undefined
+    const { ref, request } = input
+    if (after.waiting.some((one) => one.request === request)) return "it waits on"
+    if (before.waiting.some((one) => one.request === request)) {
+      return after.tenancies.some((one) => one.request === request) ? "it was seated" : undefined
+    }
+    const tenancy = ref && tenancyOf(before, ref)
+    if (tenancy === undefined) return undefined
+    const tenant = SlotTable.find(after.machine.table, tenancy.ref)
+    const gives = tenancy.request === request
+    if (gives) return tenant?.doomed === false ? "it was kept" : undefined
+    return tenant?.doomed === true && !tenancy.terminated ? "somebody else's was taken" : undefined
+  },
+
+  "L61 what is kept for a class is left for it": ({ after, before, replies }) => {
+    for (const { ref } of replies) {
+      if (tenancyOf(before, ref)?.over === false) continue
+      const { registration } = tenancyOf(after, ref)!
+      if (registration.class === "parallel") continue
+      const seated = after.tenancies.filter(({ over }) => !over)
+      const members = seated.filter((one) => one.registration.class === "parallel").length
+      const kept = after.machine.settings.reservedSlots["parallel"] ?? 0
+      if (after.machine.settings.maxWorkers - seated.length < kept - members) return `slot ${ref.slot} was kept`
+    }
+    return undefined
+  },
+
+  "L62 whoever is asked to end is sent the signals of its ladder, each in its time": (turn) => {
+    const { after, before, input } = turn
+    for (const { ref, signal } of turn.signals) {
+      const { registration } = childOf(after, ref)!
+      const ladder = registration.stopLadder
+      if (ladder === undefined || signal === "SIGHUP") continue
+      const { machine } = after
+      if (machine.shutdown === "Immediate" || (machine.recovering && isAttached(registration))) continue
+      const life = SlotTable.find(before.machine.table, ref)?.life
+      const isBorn = input._tag === "ChildStarted" && sameRef(input.ref, ref)
+      if (life?._tag === "Starting" && isBorn) continue
+      const rung = life?._tag === "Running" ? life.rung : undefined
+      const sent = turn.signals.flatMap((one) => sameRef(one.ref, ref) && one.signal !== "SIGHUP" ? [one.signal] : [])
+      const wanted = [...ladder.map((one) => one.signal), "SIGKILL"]
+      const from = rung === undefined ? 0 : rung + 1
+      if (String(sent) !== String(wanted.slice(from, from + sent.length))) return `slot ${ref.slot} was sent ${sent}`
+      if (rung !== undefined && life?._tag === "Running" && (life.killAt ?? Infinity) > after.now) {
+        return `slot ${ref.slot} was sent ${signal} too early`
+      }
+    }
+    return undefined
   }
 }
 
@@ -915,7 +1051,7 @@ const wishOf = (turn: Turn) => {
 /** Whether somebody is to belong to a life that is over. */
 const isBereaved = (
   before: World.World,
-  { registrant, registration }: Extract<Machine.Input, { readonly _tag: "RegisterRequested" }>
+  { registrant, registration }: Pick<World.Waiter, "registrant" | "registration">
 ): boolean =>
   registration.ownership === "registrant" && typeof registrant === "object" && !World.isAlive(before, registrant)
 

@@ -44,6 +44,8 @@ export interface Tenancy {
   readonly replaces: SlotRef | undefined
   /** Its last life has asked for another one. */
   readonly wished: boolean
+  /** The request that it was the answer to, unless somebody else was answered with it, too. */
+  readonly request: number | undefined
   /** When it may start again, by the world's own reckoning. */
   readonly notBefore: number
   /** It has not lived since it was registered, or resumed. */
@@ -51,6 +53,15 @@ export interface Tenancy {
   /** Its own failures since then, and how many of them are in a row. */
   readonly failedAt: ReadonlyArray<number>
   readonly failures: number
+}
+
+/** A request that has no answer yet. */
+export interface Waiter {
+  readonly request: number
+  readonly registration: Registration
+  readonly registrant: Registrant
+  /** When its time is over. */
+  readonly until: number
 }
 
 export interface Spare {
@@ -80,6 +91,8 @@ export interface World {
   readonly children: ReadonlyArray<Child>
   /** In the order of registration. */
   readonly tenancies: ReadonlyArray<Tenancy>
+  /** In the order of their coming. */
+  readonly waiting: ReadonlyArray<Waiter>
   readonly crashesLeft: number
   readonly failedBirthsLeft: number
   readonly requests: number
@@ -113,6 +126,10 @@ export interface Bounds {
   readonly replace?: boolean
   /** Somebody may want whoever uses this to go. */
   readonly resource?: string
+  /** For how long registrations may wait for a slot; at most one waits so long, or two if there is a second time. */
+  readonly waits?: ReadonlyArray<number>
+  /** Slots that are kept for the parallel class. */
+  readonly reserved?: number
   readonly spares?: number
   /** How many spares may be lost. */
   readonly spareLosses?: number
@@ -137,6 +154,7 @@ const stopTimeout = 20_000
 export const settings = (bounds: Bounds): Machine.Settings => ({
   maxWorkers: bounds.slots,
   classLimits: { parallel: 1 },
+  reservedSlots: bounds.reserved === undefined ? {} : { parallel: bounds.reserved },
   killAfter: bounds.killAfter ?? stopTimeout,
   stopTimeout,
   maxLaunchesPerTurn: bounds.maxLaunchesPerTurn ?? 1,
@@ -150,6 +168,7 @@ export const initial = (bounds: Bounds): World => {
     now: 0,
     children: [],
     tenancies: [],
+    waiting: [],
     crashesLeft: bounds.crashes,
     failedBirthsLeft: bounds.failedBirths,
     requests: 0,
@@ -198,6 +217,16 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
       for (const life of livesOf(world)) inputs.push(registers(world, one, life))
     }
   }
+  for (const waitMillis of left > world.waiting.length ? bounds.waits?.slice(world.waiting.length) ?? [] : []) {
+    for (const one of bounds.menu) inputs.push({ ...registers(world, one, "Application"), waitMillis })
+    for (const one of bounds.byWorkers ?? []) {
+      for (const life of livesOf(world)) inputs.push({ ...registers(world, one, life), waitMillis })
+    }
+  }
+  for (const { request } of world.waiting) inputs.push({ _tag: "RegisterWithdrawn", request })
+  for (const { ref, request } of bounds.waits === undefined ? [] : world.tenancies) {
+    if (request !== undefined) inputs.push({ _tag: "RegisterWithdrawn", request, ref })
+  }
   for (const { ref } of world.tenancies) {
     inputs.push({ _tag: "TerminateRequested", ref })
     if (bounds.resume === true) inputs.push({ _tag: "ResumeRequested", ref })
@@ -236,7 +265,11 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   return heard
 }
 
-const registers = ({ requests }: World, registration: Registration, registrant: Registrant): Machine.Input => ({
+const registers = (
+  { requests }: World,
+  registration: Registration,
+  registrant: Registrant
+): Extract<Machine.Input, { readonly _tag: "RegisterRequested" }> => ({
   _tag: "RegisterRequested",
   request: requests,
   registration,
@@ -344,6 +377,8 @@ export const isCrash = (world: World, child: Child, status: ExitStatus): boolean
     return false
   }
   if (status._tag === "Signaled") return !status.ordered
+  // It leaves as its ladder has told it to.
+  if (child.told === "SIGQUIT" && status._tag === "Exited" && status.code === 2) return false
   return child.joined || status._tag !== "Exited" || status.code > 1
 }
 
@@ -469,6 +504,25 @@ const afterLife = (
   }
 }
 
+/** What was asked, in this turn or before. */
+export const requestOf = (before: World, input: Machine.Input, request: number) =>
+  input._tag === "RegisterRequested" && input.request === request
+    ? input
+    : before.waiting.find((one) => one.request === request)
+
+/** Whether a request can be answered, by the world's own reckoning. */
+export const hasRoom = ({ machine: { settings }, tenancies }: World, { class: name, key }: Registration): boolean => {
+  const seated = tenancies.filter(({ over }) => !over)
+  const holder = seated.find(({ registration }) => key !== undefined && registration.key === key)
+  if (holder !== undefined) return !holder.terminated
+  const classmates = seated.filter(({ registration }) => registration.class === name)
+  const limit = name === undefined ? undefined : settings.classLimits[name]
+  // One class only keeps slots in the worlds, and no more of them than it may take.
+  const parallel = seated.filter(({ registration }) => registration.class === "parallel").length
+  const kept = name === "parallel" ? 0 : Math.max(0, (settings.reservedSlots["parallel"] ?? 0) - parallel)
+  return seated.length + kept < settings.maxWorkers && (limit === undefined || classmates.length < limit)
+}
+
 /** One turn: the machine on a copy of its state, and the world's own account of the same facts and orders. */
 export const apply = (
   before: World,
@@ -477,7 +531,7 @@ export const apply = (
 ): { readonly world: World; readonly actions: ReadonlyArray<Machine.Action> } => {
   const machine = Machine.copy(before.machine)
   const actions = Machine.step(machine, input, at)
-  let { children, crashesLeft, failedBirthsLeft, requests, reserve, tenancies } = before
+  let { children, crashesLeft, failedBirthsLeft, requests, reserve, tenancies, waiting } = before
   reserve = reserveHears(reserve, before, input, at)
   const amend = (ref: SlotRef, change: (one: Tenancy) => Partial<Tenancy>) => {
     tenancies = tenancies.map((one) => sameRef(one.ref, ref) ? { ...one, ...change(one) } : one)
@@ -529,23 +583,53 @@ export const apply = (
       }
       break
     }
-    case "RegisterRequested":
     case "ReplaceRequested":
       requests++
       break
+    case "RegisterRequested": {
+      requests++
+      const { registrant, registration, request, waitMillis } = input
+      if (waitMillis !== undefined) {
+        waiting = [...waiting, { request, registration, registrant, until: at + waitMillis }]
+      }
+      break
+    }
+    case "RegisterWithdrawn": {
+      const { ref, request } = input
+      if (ref !== undefined) amend(ref, (one) => one.request === request && !one.over ? { terminated: true } : {})
+      break
+    }
   }
   for (const action of actions) {
     reserve = reserveAfter(reserve, action, at)
     switch (action._tag) {
-      case "Reply":
-        if (input._tag === "RegisterRequested") {
-          const { registrant, registration } = input
-          const owned = typeof registrant === "object" && registration.ownership === "registrant"
-          tenancies = [...tenancies, newcomer(action.ref, registration, at, owned ? registrant : undefined)]
-        } else if (input._tag === "ReplaceRequested") {
+      case "Reply": {
+        const asked = requestOf(before, input, action.request)
+        waiting = waiting.filter(({ request }) => request !== action.request)
+        if (input._tag === "ReplaceRequested" && input.request === action.request) {
           const { owner, registration } = tenancies.find((one) => sameRef(one.ref, input.ref))!
-          tenancies = [...tenancies, { ...newcomer(action.ref, registration, at, owner), replaces: input.ref }]
+          tenancies = [...tenancies, {
+            ...newcomer(action.ref, registration, at, owner),
+            replaces: input.ref
+          }]
+          break
         }
+        if (asked === undefined) break
+        // Whoever asks for a key that is held is answered with its holder.
+        if (tenancies.some((one) => sameRef(one.ref, action.ref))) {
+          amend(action.ref, () => ({ request: undefined }))
+          break
+        }
+        const { registrant, registration } = asked
+        const owned = typeof registrant === "object" && registration.ownership === "registrant"
+        tenancies = [...tenancies, {
+          ...newcomer(action.ref, registration, at, owned ? registrant : undefined),
+          request: action.request
+        }]
+        break
+      }
+      case "Reject":
+        waiting = waiting.filter(({ request }) => request !== action.request)
         break
       case "Spawn":
         children = [...children, {
@@ -566,7 +650,14 @@ export const apply = (
         if (child === undefined || signal === "SIGHUP") break
         if (child.told !== undefined && !isHarsher(signal, child.told)) break
         const { killAfter, stopTimeout } = machine.settings
-        const patience = signal === "SIGTERM" ? child.registration.stopTimeoutMillis ?? stopTimeout : killAfter
+        const ladder = child.registration.stopLadder ??
+          [{ millis: child.registration.stopTimeoutMillis ?? stopTimeout }]
+        const isOrdered = machine.shutdown === "Immediate" || (machine.recovering && isAttached(child.registration))
+        const patience = signal === "SIGQUIT" && isOrdered
+          ? killAfter
+          : child.told === undefined
+          ? ladder.reduce((sum, { millis }) => sum + millis, 0)
+          : Number.POSITIVE_INFINITY
         change(ref, {
           told: signal,
           killBy: signal === "SIGKILL" ? Number.POSITIVE_INFINITY : Math.min(child.killBy, at + patience)
@@ -586,7 +677,10 @@ export const apply = (
     }
   }
   tenancies = settled(tenancies, children)
-  return { world: { machine, now: at, children, tenancies, crashesLeft, failedBirthsLeft, requests, reserve }, actions }
+  return {
+    world: { machine, now: at, children, tenancies, waiting, crashesLeft, failedBirthsLeft, requests, reserve },
+    actions
+  }
 }
 
 const newcomer = (
@@ -601,6 +695,7 @@ const newcomer = (
   terminated: false,
   births: 0,
   owner,
+  request: undefined,
   replaces: undefined,
   wished: false,
   notBefore: at,
@@ -657,6 +752,7 @@ export const key = (world: World, bounds: Bounds): string => {
     if (successor !== undefined) text += `>${seated.findIndex(({ ref }) => sameRef(ref, successor))}`
     // How old a life is decides when another one may follow it.
     if (bounds.again === true && life._tag === "Running") text += `~${Math.min(1_000, now - life.startedAt)}`
+    if ("rung" in life && tenant.registration.stopLadder !== undefined) text += `/${life.rung ?? ""}`
     if (life._tag === "Starting") text += `${life.pending?.signal ?? ""}${since(life.killAt)}`
     else if (life._tag === "Resting") text += life.dueAt - now
     else if (life._tag === "Running") {
@@ -664,6 +760,7 @@ export const key = (world: World, bounds: Bounds): string => {
     }
   }
   if (bounds.byWorkers !== undefined) text += ownersKey(world, seated)
+  if (bounds.waits !== undefined) text += lobbyKey(world, seated)
   return bounds.spares === undefined ? text : text + spareKey(world)
 }
 
@@ -686,6 +783,23 @@ const failuresKey = (
   if (restart.giveUp === undefined) return text
   const { withinMillis } = restart.giveUp
   return `${text}!${failedAt.map((at) => now - at).filter((ago) => ago <= withinMillis)}`
+}
+
+/** Who waits, who may still be withdrawn, and whether the next look finds anything. */
+const lobbyKey = (
+  { machine: { lobby }, now, tenancies }: World,
+  seated: ReadonlyArray<SlotTable.Tenant>
+): string => {
+  const waiters = [...lobby.waiters.values()].map(({ registrant, registration, until }) => {
+    const registrar = typeof registrant === "object" ? registrant : undefined
+    const owner = seated.findIndex(({ life, ref }) =>
+      registrar !== undefined && sameRef(ref, registrar.ref) && life._tag === "Running" && life.pid === registrar.pid
+    )
+    return `${registration.name}${until - now}${registrar === undefined ? "" : owner}`
+  })
+  const shared = seated.map(({ request }) => request === undefined ? 1 : 0)
+  const stale = tenancies.some(({ over, request }) => over && request !== undefined)
+  return `%${waiters}${lobby.stirred ? "!" : ""}${shared}${stale ? 1 : 0}`
 }
 
 /** Who belongs to whom; to which life, decides nothing. Who has had a life that is over can be said to register. */
@@ -719,9 +833,13 @@ const by = (registrant: Registrant): string =>
   typeof registrant === "object" ? ` by pid ${registrant.pid} (${formatRef(registrant.ref)})` : ""
 
 export const describe = ({ at, input }: Fact): string => {
-  const about = "ref" in input ? ` (${formatRef(input.ref)})` : ""
+  const about = "ref" in input && input.ref !== undefined ? ` (${formatRef(input.ref)})` : ""
   const detail = input._tag === "RegisterRequested"
-    ? ` ${input.registration.name}${by(input.registrant)}`
+    ? ` ${input.request} ${input.registration.name}${by(input.registrant)}${
+      input.waitMillis === undefined ? "" : ` within ${input.waitMillis} ms`
+    }`
+    : input._tag === "RegisterWithdrawn"
+    ? ` ${input.request}`
     : input._tag === "ShutdownRequested"
     ? ` ${input.mode}`
     : input._tag === "PhaseReached"

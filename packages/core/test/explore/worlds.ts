@@ -72,6 +72,30 @@ const kinds = {
     stopTimeoutMillis: 2_000
   }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
+  climber: registration("climber", {
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" },
+    stopLadder: [
+      { signal: "SIGTERM", millis: 10_000 },
+      { signal: "SIGTERM", millis: 0 },
+      { signal: "SIGQUIT", millis: 20_000 }
+    ]
+  }),
+  attachedClimber: registration("attachedClimber", {
+    ...attached,
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" },
+    stopLadder: [{ signal: "SIGTERM", millis: 10_000 }, { signal: "SIGQUIT", millis: 10_000 }]
+  }),
+  /** Of all these at most one. */
+  keyed: registration("keyed", { key: "one" }),
+  keyedService: registration("keyedService", {
+    key: "one",
+    restart: { _tag: "After", delayMillis: 20_000, onSuccess: "Unregister" }
+  }),
+  attachedKeyed: registration("attachedKeyed", {
+    ...attached,
+    key: "one",
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" }
+  }),
   /** Never made from a spare, and alone with its module. */
   loner: registration("loner", { spare: false, entry: { module: "file:///loner.js", export: "main" } })
 }
@@ -302,6 +326,80 @@ export const worlds: { readonly [name: string]: Bounds } = {
     failedBirths: 0,
     ready: true,
     replace: true
+  },
+  "a slot to wait for": {
+    slots: 1,
+    registrations: 3,
+    menu: [kinds.job, kinds.service],
+    crashes: 0,
+    failedBirths: 0,
+    waits: [20_000, 40_000]
+  },
+  "a slot, a place in a class and a key to wait for": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job, kinds.parallel, kinds.keyed],
+    crashes: 0,
+    failedBirths: 0,
+    waits: [Number.POSITIVE_INFINITY, 20_000]
+  },
+  "a slot to wait for in a recovery": {
+    killAfter: 10_000,
+    slots: 1,
+    registrations: 2,
+    menu: [kinds.attachedService, kinds.attachedKeyed],
+    crashes: 1,
+    failedBirths: 0,
+    waits: [40_000],
+    late: true
+  },
+  "workers that wait for a slot": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job],
+    byWorkers: [owned.job],
+    crashes: 0,
+    failedBirths: 0,
+    waits: [20_000]
+  },
+  "a slot that is kept for a class": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.job, kinds.parallel],
+    crashes: 0,
+    failedBirths: 0,
+    reserved: 1,
+    waits: [20_000]
+  },
+  "ladders": {
+    slots: 1,
+    registrations: 2,
+    menu: [kinds.climber, kinds.attachedClimber],
+    crashes: 1,
+    failedBirths: 0,
+    late: true
+  },
+  "two ladders": {
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.climber, kinds.attachedClimber],
+    crashes: 1,
+    failedBirths: 0
+  },
+  "one key for three": {
+    slots: 2,
+    registrations: 3,
+    menu: [kinds.keyed, kinds.keyedService, kinds.job],
+    crashes: 0,
+    failedBirths: 0
+  },
+  "a key in the crash group": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.attachedKeyed, kinds.keyed, kinds.job],
+    crashes: 1,
+    failedBirths: 0
   },
   "workers that belong to workers that belong to a worker": {
     slots: 3,

@@ -31,6 +31,7 @@ const none = {
   postmasters: 0,
   registrations: 0,
   refusals: 0,
+  seekers: 0,
   "registrations by workers": 0,
   "ended with their owners": 0,
   lives: 0,

@@ -9,7 +9,8 @@ export const laws = {
   births: "S3 nobody is born before the time, outside the open phases, in recovery, or after its termination",
   exits: "S4 every exit and every failed birth is reported, once, as it was",
   story: "S5 the events, the snapshot and the children tell the same story",
-  answers: "S6 every registration is answered at once, and every refusal has its reason",
+  answers:
+    "S6 every registration is answered at once, or waits for a slot that there is not, and every refusal has its reason",
   waits: "S7 a wait ends as soon as its answer is known, with a true answer",
   handles: "S8 a handle tells the status of its tenancy, and a stale one that it is stopped",
   limits: "S9 class limits and the number of slots hold",

@@ -458,6 +458,32 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     if (handle !== undefined) handles.push(handle)
   })
 
+  /** Who waits for a slot. */
+  const seekers = new Set<Worker>()
+
+  const seek = Effect.fnUntraced(function*() {
+    chronicle.count("seekers")
+    const worker = define()
+    const millis = random.chance(0.1) ? Number.POSITIVE_INFINITY : random.millis(1, 2 * hour)
+    const began = clock.monotonic()
+    seekers.add(worker)
+    yield* Effect.result(postmaster.registerWithin(millis, worker)).pipe(
+      Effect.flatMap(Effect.fnUntraced(function*(answer) {
+        if (Result.isSuccess(answer)) return void handles.push(answer.success)
+        const { reason } = answer.failure
+        chronicle.note(`refused ${worker.name} ${reason._tag}`)
+        world.registrations.delete(worker.name)
+        if (reason._tag !== "SlotsExhausted" && reason._tag !== "ClassLimitReached") return
+        if (clock.monotonic() >= began + millis) return
+        // Nobody waits for a slot of a postmaster that shuts down.
+        if ((yield* postmaster.snapshot).shutdown !== undefined) return
+        broken("answers", `${worker.name} has not waited long enough`)
+      })),
+      Effect.ensuring(Effect.sync(() => seekers.delete(worker))),
+      Effect.forkChild({ startImmediately: true })
+    )
+  })
+
   const judgeWait = Effect.fnUntraced(function*(wait: Wait, exit: Exit.Exit<unknown, unknown>) {
     const { handle, kind } = wait
     const wrong = (how: string): void => broken("waits", `${kind} of ${handle.name}: ${how}`)
@@ -563,6 +589,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
         )
     ],
     [2, () => Effect.forEach(Array.from({ length: 1 + random.below(12) }), register)],
+    [8, seek],
     [10, () => handles.length === 0 ? Effect.void : terminate(random.pick(handles))],
     [5, () => stale.length === 0 ? Effect.void : terminate(random.pick(stale))],
     [8, () => handles.length === 0 ? Effect.void : resume(random.pick(handles))],
@@ -623,7 +650,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   const checkFibers = (): void => {
     // The application and its onlookers, which are the same in number at every check.
     const onlookers = baseline
-    const accounted = onlookers + waits.size + spawner.births.size + spawner.lives.size + spawner.timers() +
+    const accounted = onlookers + waits.size + seekers.size + spawner.births.size + spawner.lives.size +
+      spawner.timers() +
       spawner.keepers()
     const living = fibers.living()
     // Alarm and startup come and go, and may have been there when the base was counted.
@@ -636,6 +664,11 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     if (chronicle.violation() !== undefined || halted) return
     const snapshot = yield* postmaster.snapshot
     if (asked > 0) broken("answers", `${asked} registrations have no answer`)
+    if (snapshot.waiting !== seekers.size) broken("answers", `${snapshot.waiting} wait, not ${seekers.size}`)
+    const classless = [...seekers].some((worker) => worker.class === undefined)
+    if (classless && snapshot.freeSlots > 0 && snapshot.phase !== "Waiting") {
+      broken("answers", "a free slot is waited for")
+    }
     observer.check(snapshot)
     for (const handle of handles) observer.checkHandle(handle.ref, yield* handle.status)
     for (const { pid, registration } of spawner.lives.values()) {
@@ -715,7 +748,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   }
   if (streams.size > 0) broken("halt", `open streams: ${[...streams].join()}`)
   for (const { handle, kind } of waits) broken("halt", `${kind} of ${handle.name} goes on`)
-  if (asked > 0) broken("halt", `${asked} registrations have no answer`)
+  if (asked + seekers.size > 0) broken("halt", `${asked + seekers.size} registrations have no answer`)
   for (const handle of handles) {
     if ((yield* handle.status)._tag !== "Stopped") broken("handles", `${handle.name} is not stopped`)
     yield* handle.terminate
