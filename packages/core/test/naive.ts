@@ -393,7 +393,10 @@ export class Naive {
   }
 
   private holder({ key }: Registration): Worker | undefined {
-    return key === undefined ? undefined : this.seated.find((one) => one.registration.key === key)
+    const bearers = this.everyone.filter(({ registration, state }) =>
+      key !== undefined && registration.key === key && state !== "Gone"
+    )
+    return bearers.find(({ terminated }) => !terminated) ?? bearers[0]
   }
 
   /** Why there is no room for it at the moment. */

@@ -528,7 +528,7 @@ const noRoom = (
 /** `TerminateBackgroundWorker`. Asked once, however often it is asked for; the process only, not its group. */
 const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant, cause: StopCause): void => {
   if (tenant.doomed) return
-  tenant.doomed = true
+  SlotTable.doom(turn.state.table, tenant)
   standDown(turn.state, tenant)
   if (SlotTable.hasChild(tenant)) ask(turn, tenant, "Process", cause)
   else release(turn, tenant, "Terminated")

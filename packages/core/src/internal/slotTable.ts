@@ -27,7 +27,7 @@
  *   successor is not ready yet, nor being replaced itself.
  * - T14 Every Running tenant of whom a sign is asked, and who has not been told to end, stands in the queue of watches,
  *   at a time no later than the sign is waited for; nobody else does.
- * - T15 Every tenant with a key is found by it, or the one is whose place it takes; nobody else is.
+ * - T15 A key finds the eldest tenant that names it and goes on, or the eldest if none goes on; nobody else is found.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
@@ -360,8 +360,8 @@ const admit = (self: SlotTable, tenant: Tenant): void => {
     ;(self.owned[tenant.owner.ref.slot] ??= new Set()).add(tenant.ref.slot)
   }
   count(self, tenant, 1)
-  takeKey(self, tenant)
   join(self, tenant)
+  passKey(self, tenant)
   touch(self, tenant)
 }
 
@@ -373,21 +373,27 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   if (tenant.owner !== undefined) self.owned[tenant.owner.ref.slot]?.delete(tenant.ref.slot)
   count(self, tenant, -1)
   leave(self, tenant)
-  giveUpKey(self, tenant)
+  passKey(self, tenant)
   touch(self, tenant)
 }
 
-const takeKey = (self: SlotTable, tenant: Tenant): void => {
-  const { key } = tenant.registration
-  if (key !== undefined && self.keys.get(key) === undefined) self.keys.set(key, tenant)
+/** Who holds a key: the eldest that names it and goes on; if nobody goes on, the eldest. */
+const keyHolder = (self: SlotTable, { key, name }: Registration): Tenant | undefined => {
+  const bearers = namesakes(self, name).filter(({ registration }) => registration.key === key)
+  return bearers.find(({ doomed }) => !doomed) ?? bearers[0]
 }
 
-/** The key goes to whoever takes its holder's place, if there is one. */
-const giveUpKey = (self: SlotTable, tenant: Tenant): void => {
-  const { key, name } = tenant.registration
-  if (key === undefined || self.keys.get(key) !== tenant) return
-  self.keys.set(key, namesakes(self, name).find((other) => other.registration.key === key))
+/** Gives the key of a tenant that comes, goes or is told to end to whoever holds it now. */
+const passKey = (self: SlotTable, { registration }: Tenant): void => {
+  if (registration.key === undefined) return
+  self.keys.set(registration.key, keyHolder(self, registration))
   sweep(self, self.keys, (held) => held === undefined)
+}
+
+/** Told to end for good, a tenant ends with its present life. */
+export const doom = (self: SlotTable, tenant: Tenant): void => {
+  tenant.doomed = true
+  passKey(self, tenant)
 }
 
 /** Puts a tenant at the end of its namesakes. */
@@ -766,9 +772,8 @@ export const broken = (self: SlotTable): string | undefined => {
     }
     if (!namesakes(self, tenant.registration.name).includes(tenant)) return `T9: slot ${slot} is not found by its name`
     const { key } = tenant.registration
-    const holder = key === undefined ? tenant : findKey(self, key)
-    if (holder !== tenant && (holder === undefined || tenant.replaces?.slot !== holder.ref.slot)) {
-      return `T15: slot ${slot} is not found by its key`
+    if (key !== undefined && findKey(self, key) !== keyHolder(self, tenant.registration)) {
+      return `T15: slot ${slot} or its successor is not found by its key`
     }
     const bearer = life._tag === "Running" ? findPid(self, life.pid) : tenant
     if (bearer === undefined) return `T10: slot ${slot} is not found by its pid`
