@@ -281,6 +281,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     id,
     terminate: (ref) => loop.tell({ _tag: "TerminateRequested", ref }),
     resume: (ref) => loop.tell({ _tag: "ResumeRequested", ref }),
+    changePolicy: loop.changePolicy,
     connect: (watch) =>
       Effect.suspend(() =>
         watch.connection === undefined

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { type ExitError, ExitStatus, format, Verdict } from "./ExitStatus.ts"
 import { Pid, SlotRef } from "./Identity.ts"
 import { Phase, ShutdownMode } from "./Phase.ts"
+import { Policy } from "./Registration.ts"
 import { SpareLoss } from "./SpareLoss.ts"
 import { SpawnError } from "./SpawnError.ts"
 import { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
@@ -68,6 +69,8 @@ export const PostmasterEvent = Schema.TaggedUnion({
   },
   /** It has failed so often within so long that it is given up until it is resumed. */
   Parked: { ...worker, failures: Schema.Natural, withinMillis: Schema.Finite },
+  /** Its policy is another from now on, as far as it is said here. */
+  PolicyChanged: { ...worker, policy: Policy },
   /** Somebody wants it to start now, with a clean count: it was parked, or at rest. */
   Resumed: worker,
   /** A process is being made ready ahead of any launch. It is no worker. */
@@ -189,6 +192,8 @@ export const logLine = (event: PostmasterEvent): LogLine => {
         `background worker "${event.type}" failed ${event.failures} times within ${event.withinMillis} ms; ` +
           `"${event.name}" is parked until it is resumed`
       )
+    case "PolicyChanged":
+      return info(`changing ${Object.keys(event.policy).join(", ") || "nothing"} of background worker "${event.name}"`)
     case "Resumed":
       return info(`resuming background worker "${event.name}"`)
     case "SpareStarting":

@@ -13,7 +13,7 @@ import { SharedMemoryRpcs } from "./internal/sharedMemoryRpcs.ts"
 import { ShutdownMode } from "./Phase.ts"
 import { PostmasterEvent } from "./PostmasterEvent.ts"
 import { Recording } from "./Recording.ts"
-import { Registration } from "./Registration.ts"
+import { Policy, Registration } from "./Registration.ts"
 import { RegistrationError } from "./RegistrationError.ts"
 import { PostmasterSnapshot } from "./Snapshot.ts"
 import { Vitals } from "./Vitals.ts"
@@ -47,6 +47,10 @@ export class PostmasterRpcs extends RpcGroup.make(
   /** What a worker does now, and every change, to the end of its registration. */
   Rpc.make("Watch", { payload: { ref: SlotRef }, success: Watched, stream: true }),
   Rpc.make("Resume", { payload: { ref: SlotRef } }),
+  Rpc.make("ChangePolicy", {
+    payload: { ref: SlotRef, worker: Schema.String, policy: Policy },
+    error: RegistrationError
+  }),
   Rpc.make("Terminate", { payload: { ref: SlotRef } }),
   Rpc.make("TerminateUsers", { payload: { resource: Schema.String } }),
   Rpc.make("Find", { payload: { name: Schema.String }, success: Schema.Array(SlotRef) }),

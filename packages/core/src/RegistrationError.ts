@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { SlotRef } from "./Identity.ts"
+import { formatRef, SlotRef } from "./Identity.ts"
 import { Phase } from "./Phase.ts"
 
 /**
@@ -273,6 +273,23 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
 }
 
 /**
+ * The registration whose policy was to be changed has ended.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotRegistered extends Schema.TaggedError<NotRegistered>(
+  "@effect-postmaster/core/RegistrationError/NotRegistered"
+)("NotRegistered", {
+  worker: Schema.String,
+  ref: SlotRef
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}" (${formatRef(this.ref)}) is not registered any more`
+  }
+}
+
+/**
  * Schema of the reasons a registration can be refused.
  *
  * @category schemas
@@ -289,7 +306,8 @@ export const RegistrationErrorReason = Schema.Union([
   InvalidArguments,
   KeyTaken,
   ClassLimitReached,
-  SlotsExhausted
+  SlotsExhausted,
+  NotRegistered
 ])
 
 /**

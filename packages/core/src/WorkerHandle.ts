@@ -13,6 +13,8 @@ import type * as Stream from "effect/Stream"
 import type { ExitStatus } from "./ExitStatus.ts"
 import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
+import type { PolicyOptions } from "./Registration.ts"
+import type { RegistrationError } from "./RegistrationError.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
 
@@ -80,6 +82,17 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    * waits. Harmless when it runs, or when the handle is stale.
    */
   readonly resume: Effect.Effect<void>
+  /**
+   * Gives the registration another policy, from the next failure or the next
+   * request to end on. It is checked as in `register`; what is not said stays as
+   * it was.
+   *
+   * What is under way goes on: a worker at rest starts when it was due (`resume`
+   * starts it now), one that has been given up stays so, and one that is being
+   * asked to end stays on the rung on which it is. Another `restart` begins with
+   * a clean count of failures. A registration that has ended is `NotRegistered`.
+   */
+  readonly changePolicy: (policy: PolicyOptions) => Effect.Effect<void, RegistrationError>
   /**
    * Calls the life that runs now, and no later one. Waits for the first; between
    * two lives it answers `WorkerStopped`.

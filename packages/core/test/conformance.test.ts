@@ -955,6 +955,7 @@ describe("handles", () => {
       handle: Watch.toHandle(watch, undefined, {
         id: "here",
         terminate: () => Effect.void,
+        changePolicy: () => Effect.void,
         resume: () => Effect.void,
         connect: () => Effect.never
       })

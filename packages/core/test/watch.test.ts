@@ -14,6 +14,7 @@ const setup = () => {
     id: "here",
     terminate: () => Effect.void,
     resume: () => Effect.void,
+    changePolicy: () => Effect.void,
     connect: () => Effect.never
   })
   const hears = (status: WorkerStatus.WorkerStatus, gone = false) => {

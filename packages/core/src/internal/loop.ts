@@ -36,7 +36,7 @@ import { overtakes } from "../Phase.ts"
 import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
 import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
 import type { Recording } from "../Recording.ts"
-import type { Registrant, Registration } from "../Registration.ts"
+import type { Policy, Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
 import type { SharedMemory } from "../SharedMemory.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
@@ -66,6 +66,8 @@ export interface Loop {
     registration: Registration,
     registrant: Registrant
   ) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** Changes the policy of a worker; the answer comes within a turn, interruption or not. */
+  readonly changePolicy: (ref: SlotRef, worker: string, policy: Policy) => Effect.Effect<void, RegistrationError>
   /** Fails when there is nobody left to register with. */
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
   /** Puts a fact into the mailbox. */
@@ -284,23 +286,17 @@ export const make: (
     const withdraw = (number: number, { given }: Request): void =>
       tell({ _tag: "RegisterWithdrawn", request: number, ...(given === undefined ? undefined : { ref: given }) })
 
+    /** Asks for something that the machine answers under this request's number. */
     const request = (
-      registration: Registration,
-      registrant: Registrant,
-      waitMillis: number
+      name: string,
+      toInput: (request: number) => Machine.Input
     ): Effect.Effect<Watch.Watch, RegistrationError> =>
       Effect.callback<Watch.Watch, RegistrationError>((resume) => {
-        if (closed) return resume(Effect.fail(refusal(registration.name)))
+        if (closed) return resume(Effect.fail(refusal(name)))
         const number = lastRequest++
-        const request: Request = { name: registration.name, resume, given: undefined, isGone: false }
+        const request: Request = { name, resume, given: undefined, isGone: false }
         requests.set(number, request)
-        tell({
-          _tag: "RegisterRequested",
-          request: number,
-          registration,
-          registrant,
-          ...(waitMillis === 0 ? undefined : { waitMillis })
-        })
+        tell(toInput(number))
         // It stays known until it is answered, as every request is.
         return Effect.sync(() => {
           request.isGone = true
@@ -454,8 +450,19 @@ export const make: (
     yield* Effect.forkIn(Effect.ignoreCause(guarded), scope, { startImmediately: true })
 
     return {
-      register: (registration, registrant) => Effect.uninterruptible(request(registration, registrant, 0)),
-      registerWithin: (waitMillis, registration, registrant) => request(registration, registrant, waitMillis),
+      register: (registration, registrant) =>
+        Effect.uninterruptible(
+          request(registration.name, (request) => ({ _tag: "RegisterRequested", request, registration, registrant }))
+        ),
+      registerWithin: (waitMillis, registration, registrant) =>
+        request(
+          registration.name,
+          (request) => ({ _tag: "RegisterRequested", request, registration, registrant, waitMillis })
+        ),
+      changePolicy: (ref, worker, policy) =>
+        Effect.uninterruptible(Effect.asVoid(
+          request(worker, (request) => ({ _tag: "PolicyChangeRequested", request, ref, worker, policy }))
+        )),
       ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
       tell: (input) => Effect.sync(() => tell(input)),
       snapshot: Effect.sync(snapshot),

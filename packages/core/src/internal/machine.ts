@@ -38,12 +38,14 @@ import {
   type Registrant,
   type Registration,
   type Rung,
-  sanityCheck
+  sanityCheck,
+  withPolicy
 } from "../Registration.ts"
 import {
   ClassLimitReached,
   KeyTaken,
   NotAccepting,
+  NotRegistered,
   type Occupant,
   type RegistrationErrorReason,
   SlotsExhausted
@@ -139,6 +141,10 @@ const dampMaxMillis = 10_000
 const damping = (attempt: number): number =>
   attempt === 0 ? 0 : Math.min(dampMaxMillis, dampFirstMillis * 2 ** Math.min(attempt - 1, 10))
 
+/** From when on a crash is not the same trouble any more. */
+export const healthyAt = ({ reinitializedAt }: State): number | undefined =>
+  reinitializedAt === undefined ? undefined : reinitializedAt + healthyMillis
+
 export const make = (settings: Settings): State => ({
   settings,
   table: SlotTable.make(settings.maxWorkers),
@@ -222,6 +228,8 @@ const receive = (turn: Turn, input: Input): void => {
       return registerRequested(turn, input)
     case "RegisterWithdrawn":
       return registerWithdrawn(turn, input.request, input.ref)
+    case "PolicyChangeRequested":
+      return policyChangeRequested(turn, input)
     case "TerminateUsersRequested":
       return terminateUsersRequested(turn, input.resource)
     case "ShutdownRequested":
@@ -453,6 +461,27 @@ const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant): void => {
   tenant.doomed = true
   if (SlotTable.hasChild(tenant)) ask(turn, tenant, "Process")
   else release(turn, tenant, "Terminated")
+}
+
+/** Changes nothing that is under way: a rest, a wait for a hand, a rung of the ladder. */
+const policyChangeRequested = (
+  turn: Turn,
+  { policy, ref, request, worker }: Extract<Input, { readonly _tag: "PolicyChangeRequested" }>
+): void => {
+  const { table } = turn.state
+  const tenant = SlotTable.find(table, ref)
+  if (tenant === undefined) return reject(turn, request, new NotRegistered({ worker, ref }))
+  const registration = withPolicy(tenant.registration, policy)
+  const reason = sanityCheck(registration)
+  if (reason !== undefined) return reject(turn, request, reason)
+  SlotTable.amend(table, tenant, registration)
+  // What was before is not held against it by rules that it was not under.
+  if (policy.restart !== undefined) {
+    tenant.failures = 0
+    tenant.failedAt = []
+  }
+  turn.actions.push({ _tag: "Reply", request, ref })
+  publish(turn, { _tag: "PolicyChanged", ...who(tenant), policy })
 }
 
 /** A start by hand: what was before counts for nothing, and is not held against it. */
@@ -732,8 +761,8 @@ const advanceRecovery = (turn: Turn): void => {
     return
   }
   if (state.reinitializeAt === undefined) {
-    const recent = state.reinitializedAt !== undefined && now - state.reinitializedAt < healthyMillis
-    state.crashCycles = recent ? state.crashCycles + 1 : 0
+    const until = healthyAt(state)
+    state.crashCycles = until !== undefined && now < until ? state.crashCycles + 1 : 0
     const delayMillis = damping(state.crashCycles)
     state.reinitializeAt = now + delayMillis
     publish(turn, { _tag: "Reinitializing", delayMillis })

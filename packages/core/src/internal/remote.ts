@@ -12,7 +12,7 @@ import type { PostmasterDied } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { ShutdownMode } from "../Phase.ts"
 import { PostmasterRpcs } from "../PostmasterRpcs.ts"
-import type { Registration } from "../Registration.ts"
+import type { Policy, Registration } from "../Registration.ts"
 import type { RegistrationError } from "../RegistrationError.ts"
 import * as Caller from "./caller.ts"
 import type { CallLost } from "./connection.ts"
@@ -139,6 +139,8 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     registerWithin: (waitMillis: number, registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
       Effect.catchTag(postmaster.RegisterWithin({ registration, waitMillis }), "PostmasterDied", Effect.die),
     resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
+    changePolicy: (ref: SlotRef, worker: string, policy: Policy): Effect.Effect<void, RegistrationError> =>
+      Effect.catchTag(postmaster.ChangePolicy({ ref, worker, policy }), "PostmasterDied", Effect.die),
     terminate: (ref: SlotRef) => Effect.orDie(postmaster.Terminate({ ref })),
     terminateUsers: (resource: string) => Effect.orDie(postmaster.TerminateUsers({ resource })),
     find: (name: string) => Effect.orDie(postmaster.Find({ name })),

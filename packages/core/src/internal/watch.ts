@@ -12,15 +12,19 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
+import { Policy, toPolicy } from "../Registration.ts"
+import { InvalidDefinition, RegistrationError } from "../RegistrationError.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
 import type { Calls } from "../WorkerProtocol.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Caller } from "./caller.ts"
 import type { CallLost, Connection } from "./connection.ts"
+import { oneLine } from "./oneLine.ts"
 
 export interface Watch {
   readonly name: string
@@ -152,6 +156,7 @@ export interface Keeper {
   readonly id: string
   readonly terminate: (ref: SlotRef) => Effect.Effect<void>
   readonly resume: (ref: SlotRef) => Effect.Effect<void>
+  readonly changePolicy: (ref: SlotRef, worker: string, policy: Policy) => Effect.Effect<void, RegistrationError>
   /** The line to the life that runs now. */
   readonly connect: (watch: Watch) => Effect.Effect<Caller<CallLost>, CallLost>
 }
@@ -169,6 +174,8 @@ const resume = (self: Watch, keeper: Keeper): Effect.Effect<void> =>
       Effect.ensuring(Effect.sync(() => self.listeners.delete(listen)))
     )
   })
+
+const decodePolicy = Schema.decodeUnknownEffect(Policy)
 
 /** The handle of the watched tenancy. */
 export const toHandle = <Rpcs extends Rpc.Any = never>(
@@ -236,6 +243,13 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
     terminate: keeper.terminate(self.ref),
     resume: resume(self, keeper),
+    changePolicy: (options) =>
+      decodePolicy(toPolicy(options)).pipe(
+        Effect.mapError((error) =>
+          new RegistrationError({ reason: new InvalidDefinition({ worker: self.name, detail: oneLine(error) }) })
+        ),
+        Effect.flatMap((policy) => keeper.changePolicy(self.ref, self.name, policy))
+      ),
     client: client(whenStopped),
     waitForClient: client((status) => self.gone || isParked(self) ? whenStopped(status) : undefined)
   }

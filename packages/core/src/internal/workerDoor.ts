@@ -45,6 +45,7 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop) {
         : Stream.orDie(Watch.sights(watch))
     },
     Resume: ({ ref }) => loop().tell({ _tag: "ResumeRequested", ref }),
+    ChangePolicy: ({ policy, ref, worker }) => loop().changePolicy(ref, worker, policy),
     Terminate: ({ ref }) => loop().tell({ _tag: "TerminateRequested", ref }),
     TerminateUsers: ({ resource }) => loop().tell({ _tag: "TerminateUsersRequested", resource }),
     Find: ({ name }) => Effect.map(loop().find(name), (watches) => watches.map(({ ref }) => ref)),

@@ -686,6 +686,8 @@ const describe = (event: PostmasterEvent): string => {
     case "Started":
     case "Ready":
       return `${event._tag}${about} ${event.pid}`
+    case "PolicyChanged":
+      return `${event._tag}${about} ${JSON.stringify(event.policy)}`
     case "NotStarted":
       return `${event._tag}${about} next ${event.nextStartInMillis}`
     case "SignalSent":
