@@ -261,6 +261,7 @@ describe("slots that are kept for a class", () => {
     h.register(mail("m1")).register(mail("m2"))
     assert.deepStrictEqual(h.answered, ["m2 slot 1"])
     assert.deepStrictEqual(h.register(mail("m3")).answered, ["m3 SlotsExhausted"])
+    assert.deepStrictEqual(h.register(define("a")).answered, ["a SlotsExhausted"])
     assert.deepStrictEqual(h.register(parallel("p1")).register(parallel("p2")).answered, ["p2 slot 3"])
   })
 
@@ -408,8 +409,11 @@ describe("another policy", () => {
     assert.deepStrictEqual(seen(), { stopLadder: undefined, stopTimeoutMillis: 200 })
     h.terminate("a").change("a", { stopTimeoutMillis: 1 })
     assert.strictEqual(h.wakeIn(), 200)
-    // The rung on which it stands is beyond the ladder that it has now.
-    h.change("a", { stopLadder }).wake(200)
+    // Asked once more, it does not begin anew.
+    assert.deepStrictEqual(h.change("a", { stopLadder }).shutdown("Fast").signals, [])
+    assert.strictEqual(h.wakeIn(), 200)
+    // The rung on which it stands is the last of the ladder that it has now.
+    h.wake(200)
     assert.deepStrictEqual(h.signals, ["a SIGKILL Group"])
   })
 
