@@ -223,13 +223,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a worker terminated between two lives keeps its slot",
-      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Process\", cause })\n  else release(turn, tenant, \"Terminated\")",
-      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Process\", cause })"
+      "ask(turn, tenant, \"Process\", cause)\n  else release(turn, tenant, \"Terminated\")",
+      "ask(turn, tenant, \"Process\", cause)"
     ],
     [
       "terminate reaches the whole process group",
-      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Process\", cause })",
-      "tell(turn, tenant, { signal: \"SIGTERM\", target: \"Group\", cause })"
+      "ask(turn, tenant, \"Process\", cause)",
+      "ask(turn, tenant, \"Group\", cause)"
     ],
     [
       "whoever uses any resource is ended for any other",
@@ -258,7 +258,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "what was decided during a birth is forgotten",
-      "if (before.pending !== undefined) tell(turn, tenant, before.pending)",
+      "  tell(turn, tenant, before.pending)\n",
       ""
     ],
     [
@@ -278,13 +278,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "each death of a crash is another crash",
-      "isCrash(tenant, judged) && !turn.state.recovering && ",
-      "isCrash(tenant, judged) && "
+      "!obeys(life, status) && !turn.state.recovering &&\n",
+      "!obeys(life, status) &&\n"
     ],
     [
       "whoever dies of an immediate shutdown has crashed",
-      "!turn.state.recovering && turn.state.shutdown !== \"Immediate\"",
-      "!turn.state.recovering"
+      "!turn.state.recovering &&\n    turn.state.shutdown !== \"Immediate\"\n",
+      "!turn.state.recovering\n"
     ],
     [
       "nobody is told of a stop between two lives",
@@ -463,8 +463,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "an immediate shutdown only asks",
-      "state.shutdown === \"Immediate\" ? \"SIGQUIT\" : \"SIGTERM\"",
-      "\"SIGTERM\""
+      "  if (state.shutdown === \"Immediate\") tellAll(turn, SlotTable.hasChild, \"SIGQUIT\")\n",
+      "  if (false) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\")\n"
     ],
     [
       "recovery waits for isolated workers",
@@ -488,12 +488,12 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "crash cycles are not damped",
-      "const recent = state.reinitializedAt !== undefined && now - state.reinitializedAt < healthyMillis",
-      "const recent = false"
+      "until !== undefined && now < until ? state.crashCycles + 1 : 0",
+      "0"
     ],
     [
       "old crashes are not forgiven",
-      "recent ? state.crashCycles + 1 : 0",
+      "until !== undefined && now < until ? state.crashCycles + 1 : 0",
       "state.crashCycles + 1"
     ],
     [
@@ -573,12 +573,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever has been told is told again",
-      "if (life.told !== undefined && !isHarsher(signal, life.told)) return",
-      ""
-    ],
-    [
-      "SIGQUIT and SIGKILL set a stop timeout of their own",
-      "  if (signal !== \"SIGTERM\") return\n",
+      "if (life.told !== undefined && !isHarsher(signal, life.told) && !(again && signal === life.told)) return",
       ""
     ],
     [
@@ -613,13 +608,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "an infinite stop timeout is an alarm at the end of time",
-      "if (Number.isFinite(timeout)) ",
+      "if (Number.isFinite(millis)) ",
       ""
     ],
     [
       "a worker's own stop timeout is ignored",
-      "tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout",
-      "state.settings.stopTimeout"
+      "millis: stopTimeoutMillis ?? settings.stopTimeout",
+      "millis: settings.stopTimeout"
     ],
     [
       "nobody wakes the machine for a stop timeout",
@@ -1277,6 +1272,49 @@ export const faults: ReadonlyArray<Fault> = [
       "  holder.doomed || isSameDefinition(registration, holder.registration)\n",
       "  isSameDefinition(registration, holder.registration)\n"
     ],
+    ["a ladder has one rung", "stopLadder ?? [{ signal", "[{ signal"],
+    [
+      "a ladder is gone down from its second rung",
+      "climb(turn, tenant, life, 0, target)",
+      "climb(turn, tenant, life, 1, target)"
+    ],
+    ["a rung is left out", "life.rung + 1, \"Group\"", "life.rung + 2, \"Group\""],
+    [
+      "nobody goes further down a ladder",
+      "climb(turn, tenant, life, life.rung + 1, \"Group\")",
+      "tell(turn, tenant, \"SIGKILL\", \"Group\")"
+    ],
+    ["a signal that is repeated is left out", " && !(again && signal === life.told)) return", ") return"],
+    ["a ladder is begun again and again", " || life.rung !== undefined) return\n", ") return\n"],
+    [
+      "whoever has been told to leave is asked to end",
+      "if (told === undefined || isHarsher(signal, told)) climb",
+      "climb"
+    ],
+    [
+      "a ladder ends with the birth",
+      "  if (before.rung !== undefined && life.told !== \"SIGKILL\") stand(turn, tenant, life, before.rung)\n",
+      ""
+    ],
+    ["whoever leaves as its ladder tells it has crashed", " && !obeys(life, status)", ""],
+    [
+      "whoever is told to leave cannot crash",
+      "  told === \"SIGQUIT\" && status._tag === \"Exited\" && status.code === 2",
+      "  told === \"SIGQUIT\""
+    ],
+    [
+      "a wrong policy is taken",
+      "  const reason = sanityCheck(registration)\n  if (reason !== undefined) return reject(turn, request, reason)\n  SlotTable",
+      "  SlotTable"
+    ],
+    ["another policy is told and not taken", "  SlotTable.amend(table, tenant, registration)\n", ""],
+    ["another policy counts failures of before", "  if (policy.restart !== undefined) {\n", "  if (false) {\n"],
+    ["any change forgets the failures", "  if (policy.restart !== undefined) {\n", "  {\n"],
+    [
+      "whoever changes the policy of nobody hears nothing",
+      "if (tenant === undefined) return reject(turn, request, new NotRegistered({ worker, ref }))",
+      "if (tenant === undefined) return"
+    ],
     ["nothing is kept for anybody", "    if (name === own) continue\n", "    continue\n"],
     ["what is kept for a class is kept from itself, too", "    if (name === own) continue\n", ""],
     [
@@ -1352,6 +1390,16 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     ["an endless wait is over at once", "if (Number.isFinite(waiter.until)) Heap", "Heap"]
   ]),
+  ...inAdmission("internal/onlook.ts", [
+    [
+      "the breaker forgets when all is well",
+      "...(healthyAt === undefined ? undefined : { healthyAt: healthyAt + epoch })",
+      ""
+    ],
+    ["the breaker counts from nothing", "? 0 : crashCycles + 1", "? 0 : crashCycles"],
+    ["nobody sees how many wait", "waiting: state.lobby.waiters.size", "waiting: 0"],
+    ["the policy is hidden", "{ stopLadder: registration.stopLadder }),", "{}),"]
+  ]),
   ...inAdmission("internal/checkpoint.ts", [
     ["a checkpoint forgets who waits", "Lobby.restore(lobby.waiters, lobby.stirred)", "Lobby.make()"]
   ]),
@@ -1367,9 +1415,33 @@ export const faults: ReadonlyArray<Fault> = [
   ...inAdmission("Registration.ts", [
     ["another entry is the same worker", "self.entry.module === that.entry.module && ", ""],
     ["another type is the same worker", "self.type === that.type &&\n", "\n"],
+    [
+      "a ladder has any number of rungs",
+      "if (ladder.length < 1 || ladder.length > maxRungs) return",
+      "if (false) return"
+    ],
+    ["a ladder may take less than no time", "if (!ladder.every(({ millis }) => millis >= 0))", "if (false)"],
+    ["a ladder may lead up", " ?? checkStopLadder(self)", ""],
+    [
+      "a stop timeout is forgotten for a ladder of before",
+      "  if (stopTimeoutMillis !== undefined) return { ...changed, stopTimeoutMillis }\n",
+      ""
+    ],
+    ["a policy that says nothing of it forgets how to stop", "return { ...self, ...changed }", "return changed"],
     ["a key may be blank", " ?? checkName(self, \"key\")", ""]
   ]),
   ...inAdmission("internal/slotTable.ts", [
+    [
+      "whoever is a job no more is counted as one",
+      "  if (tenant.job) self.jobs--\n  tenant.registration",
+      "  tenant.registration"
+    ],
+    ["a new job is not counted as one", "  if (tenant.job) self.jobs++\n", ""],
+    [
+      "a new policy is not seen",
+      "  if (tenant.job) self.jobs++\n  touch(self, tenant)\n",
+      "  if (tenant.job) self.jobs++\n"
+    ],
     ["whoever has gone still holds its key", "  hold(self, tenant, undefined)\n", ""],
     ["a key is held by nobody", "  hold(self, tenant, tenant)\n", ""],
     ["keys that nobody holds pile up", "  sweep(self, self.keys, (held) => held === undefined)\n", ""]
@@ -1564,8 +1636,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a launch that succeeds keeps spares away for ever",
-      "  Spares.launchOver(turn.state.spares, turn.now)\n  SlotTable",
-      "  SlotTable"
+      "  Spares.launchOver(turn.state.spares, turn.now)\n  const life",
+      "  const life"
     ],
     [
       "two branches of a history share their spares",

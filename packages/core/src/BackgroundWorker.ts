@@ -19,7 +19,15 @@ import { oneLine } from "./internal/oneLine.ts"
 import * as Limits from "./Limits.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { StartTime } from "./Phase.ts"
-import { type Flag, type Ownership, Registration, type Rung, sanityCheck } from "./Registration.ts"
+import {
+  type Flag,
+  type Ownership,
+  Registration,
+  type Rung,
+  sanityCheck,
+  type StopLadder,
+  toRungs
+} from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
@@ -174,26 +182,6 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
 }
 
 /**
- * The signals that ask a worker to end, each with the time for which it may be
- * ignored.
- *
- * **Example** (Ten seconds to finish, two to leave)
- *
- * ```ts
- * import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
- *
- * const Mail = BackgroundWorker.make("mail", {
- *   entry: { module: new URL("./mail.ts", import.meta.url) },
- *   stopLadder: [["SIGTERM", "10 seconds"], ["SIGQUIT", "2 seconds"]]
- * })
- * ```
- *
- * @category models
- * @since 0.1.0
- */
-export type StopLadder = ReadonlyArray<readonly [signal: Rung["signal"], ignoredFor: Duration.Input]>
-
-/**
  * Makes the definition of a worker.
  *
  * **Details**
@@ -246,14 +234,13 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   heartbeatMillis: toMillis(options.heartbeat),
   progressTimeoutMillis: toMillis(options.progressTimeout),
   limits: Limits.fromInput(options.limits ?? {}),
-  stopLadder: options.stopLadder?.map(toRung),
+  stopLadder: options.stopLadder && toRungs(options.stopLadder),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
 })
 
 const toMillis = (input: Duration.Input | undefined): number | undefined =>
   input === undefined ? undefined : Restart.toMillis(input)
-const toRung = ([signal, ignoredFor]: StopLadder[number]): Rung => ({ signal, millis: Restart.toMillis(ignoredFor) })
 
 /**
  * Gives a definition another name, for one of several registrations of it. The

@@ -299,6 +299,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     replace: loop.replace,
     progress: loop.progress,
     history: loop.history,
+    changePolicy: loop.changePolicy,
     connect: (watch) =>
       Effect.suspend(() =>
         watch.connection === undefined

@@ -11,6 +11,7 @@ import { Pid, SlotRef } from "./Identity.ts"
 import * as Missed from "./Missed.ts"
 import { Phase, ShutdownMode } from "./Phase.ts"
 import * as Progress from "./Progress.ts"
+import { Policy } from "./Registration.ts"
 import { SpareLoss } from "./SpareLoss.ts"
 import { SpawnError } from "./SpawnError.ts"
 import { StopCause } from "./StopCause.ts"
@@ -92,6 +93,8 @@ export const PostmasterEvent = Schema.TaggedUnion({
   Replacing: { ...worker, successor: SlotRef },
   /** It has failed so often within so long that it is given up until it is resumed. */
   Parked: { ...worker, failures: Schema.Natural, withinMillis: Schema.Finite },
+  /** Its policy is another from now on, as far as it is said here. */
+  PolicyChanged: { ...worker, policy: Policy },
   /** Somebody wants it to start now, with a clean count: it was parked, or at rest. */
   Resumed: worker,
   /** A process is being made ready ahead of any launch. It is no worker. */
@@ -232,6 +235,8 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       return info(
         `replacing background worker "${event.name}" in slot ${event.ref.slot} from slot ${event.successor.slot}`
       )
+    case "PolicyChanged":
+      return info(`changing ${Object.keys(event.policy).join(", ") || "nothing"} of background worker "${event.name}"`)
     case "Resumed":
       return info(`resuming background worker "${event.name}"`)
     case "SpareStarting":

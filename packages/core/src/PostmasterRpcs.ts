@@ -16,7 +16,7 @@ import { ShutdownMode } from "./Phase.ts"
 import { PostmasterEvent } from "./PostmasterEvent.ts"
 import { ProgressSeen } from "./Progress.ts"
 import { Recording } from "./Recording.ts"
-import { Registration } from "./Registration.ts"
+import { Policy, Registration } from "./Registration.ts"
 import { RegistrationError } from "./RegistrationError.ts"
 import { PostmasterSnapshot } from "./Snapshot.ts"
 import { Vitals } from "./Vitals.ts"
@@ -55,6 +55,10 @@ export class PostmasterRpcs extends RpcGroup.make(
   Rpc.make("Replace", {
     payload: { ref: SlotRef, name: Schema.String },
     success: SlotRef,
+    error: RegistrationError
+  }),
+  Rpc.make("ChangePolicy", {
+    payload: { ref: SlotRef, worker: Schema.String, policy: Policy },
     error: RegistrationError
   }),
   Rpc.make("Terminate", { payload: { ref: SlotRef } }),

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { nameProblem, Pid, SlotRef } from "./Identity.ts"
 import * as Limits from "./Limits.ts"
@@ -17,7 +18,15 @@ import {
   type RegistrationErrorReason,
   SharedMemoryRequired
 } from "./RegistrationError.ts"
-import { isJob, maxDelayMillis, maxFailures, Restart } from "./Restart.ts"
+import {
+  fromInput,
+  type Input as RestartInput,
+  isJob,
+  maxDelayMillis,
+  maxFailures,
+  Restart,
+  toMillis
+} from "./Restart.ts"
 import { isHarsher } from "./WorkerSignal.ts"
 
 /**
@@ -103,6 +112,82 @@ export const Rung = Schema.Struct({
  * @since 0.1.0
  */
 export interface Rung extends Schema.Schema.Type<typeof Rung> {}
+
+/**
+ * The signals that ask a worker to end, each with the time for which it may be
+ * ignored.
+ *
+ * **Example** (Ten seconds to finish, two to leave)
+ *
+ * ```ts
+ * import * as BackgroundWorker from "@effect-postmaster/core/BackgroundWorker"
+ *
+ * const Mail = BackgroundWorker.make("mail", {
+ *   entry: { module: new URL("./mail.ts", import.meta.url) },
+ *   stopLadder: [["SIGTERM", "10 seconds"], ["SIGQUIT", "2 seconds"]]
+ * })
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StopLadder = ReadonlyArray<readonly [signal: Rung["signal"], ignoredFor: Duration.Input]>
+
+/**
+ * A stop ladder as data.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toRungs = (self: StopLadder): ReadonlyArray<Rung> =>
+  self.map(([signal, ignoredFor]) => ({ signal, millis: toMillis(ignoredFor) }))
+
+/**
+ * Schema of a `Policy`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Policy = Schema.Struct({
+  restart: Schema.optionalKey(Restart),
+  // @effect-diagnostics-next-line schemaNumber:off
+  stopTimeoutMillis: Schema.optionalKey(Schema.Number),
+  stopLadder: Schema.optionalKey(Schema.Array(Rung))
+})
+
+/**
+ * What may be changed of a registration while it lasts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policy extends Schema.Schema.Type<typeof Policy> {}
+
+/**
+ * A policy as a caller writes it; what is not said stays as it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicyOptions {
+  readonly restart?: RestartInput | undefined
+  /** Takes the place of a stop ladder. */
+  readonly stopTimeout?: Duration.Input | undefined
+  /** Takes the place of a stop timeout. */
+  readonly stopLadder?: StopLadder | undefined
+}
+
+/**
+ * Turns what a caller writes into a policy.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toPolicy = ({ restart, stopLadder, stopTimeout }: PolicyOptions): Policy => ({
+  ...(restart === undefined ? undefined : { restart: fromInput(restart) }),
+  ...(stopTimeout === undefined ? undefined : { stopTimeoutMillis: toMillis(stopTimeout) }),
+  ...(stopLadder === undefined ? undefined : { stopLadder: toRungs(stopLadder) })
+})
 
 /**
  * Schema of a `Registration`.
@@ -285,6 +370,20 @@ const checkWatches = (self: Registration): RegistrationErrorReason | undefined =
     })
   }
   return undefined
+}
+
+/**
+ * The registration with another policy.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withPolicy = (self: Registration, { restart, stopLadder, stopTimeoutMillis }: Policy): Registration => {
+  const { stopLadder: _ladder, stopTimeoutMillis: _timeout, ...rest } = self
+  const changed = { ...rest, restart: restart ?? self.restart }
+  if (stopLadder !== undefined) return { ...changed, stopLadder }
+  if (stopTimeoutMillis !== undefined) return { ...changed, stopTimeoutMillis }
+  return { ...self, ...changed }
 }
 
 const maxRungs = 8

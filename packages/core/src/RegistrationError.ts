@@ -335,6 +335,23 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
 }
 
 /**
+ * The registration whose policy was to be changed has ended.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotRegistered extends Schema.TaggedError<NotRegistered>(
+  "@effect-postmaster/core/RegistrationError/NotRegistered"
+)("NotRegistered", {
+  worker: Schema.String,
+  ref: SlotRef
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}" (${formatRef(this.ref)}) is not registered any more`
+  }
+}
+
+/**
  * Schema of the reasons a registration can be refused.
  *
  * @category schemas
@@ -354,7 +371,8 @@ export const RegistrationErrorReason = Schema.Union([
   StartOrderCycle,
   KeyTaken,
   ClassLimitReached,
-  SlotsExhausted
+  SlotsExhausted,
+  NotRegistered
 ])
 
 /**

@@ -16,6 +16,7 @@ import type { NotReadyInTime, PostmasterDied, WorkerStopped } from "./HandleErro
 import type { Pid, SlotRef } from "./Identity.ts"
 import type { LifeRecord } from "./LifeRecord.ts"
 import type { ProgressSeen } from "./Progress.ts"
+import type { PolicyOptions } from "./Registration.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
@@ -116,6 +117,17 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    * on its own.
    */
   readonly replace: Effect.Effect<WorkerHandle<Rpcs>, RegistrationError | WorkerStopped | PostmasterDied>
+  /**
+   * Gives the registration another policy, from the next failure or the next
+   * request to end on. It is checked as in `register`; what is not said stays as
+   * it was.
+   *
+   * What is under way goes on: a worker at rest starts when it was due (`resume`
+   * starts it now), one that has been given up stays so, and one that is being
+   * asked to end stays on the rung on which it is. Another `restart` begins with
+   * a clean count of failures. A registration that has ended is `NotRegistered`.
+   */
+  readonly changePolicy: (policy: PolicyOptions) => Effect.Effect<void, RegistrationError>
   /**
    * Calls the life that runs now, and no later one. Waits for the first; between
    * two lives it answers `WorkerStopped`.

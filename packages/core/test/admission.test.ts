@@ -1,5 +1,6 @@
 import { BackgroundWorker, Postmaster } from "@effect-postmaster/core"
 import { signaled } from "@effect-postmaster/core/ExitStatus"
+import * as Restart from "@effect-postmaster/core/Restart"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -260,6 +261,7 @@ describe("slots that are kept for a class", () => {
     h.register(mail("m1")).register(mail("m2"))
     assert.deepStrictEqual(h.answered, ["m2 slot 1"])
     assert.deepStrictEqual(h.register(mail("m3")).answered, ["m3 SlotsExhausted"])
+    assert.deepStrictEqual(h.register(define("a")).answered, ["a SlotsExhausted"])
     assert.deepStrictEqual(h.register(parallel("p1")).register(parallel("p2")).answered, ["p2 slot 3"])
   })
 
@@ -359,6 +361,110 @@ describe("a stop ladder", () => {
       const { stopLadder } = yield* BackgroundWorker.toRegistration(Mail, undefined)
       assert.deepStrictEqual(stopLadder, [{ signal: "SIGTERM", millis: 10_000 }, { signal: "SIGQUIT", millis: 2 }])
     }))
+})
+
+describe("another policy", () => {
+  it("is the one of the next failure; a rest under way lasts as long as it was to", () => {
+    const h = new Harness().run().register(define("a", { restart: every(10_000) })).born("a").exits("a", 1)
+    assert.deepStrictEqual(h.wake(4_000).change("a", { restart: every(1_000) }).answered, ["a slot 0"])
+    assert.deepStrictEqual(h.events, ["PolicyChanged"])
+    assert.strictEqual(h.wakeIn(), 6_000)
+    assert.deepStrictEqual(h.wake(6_000).launched, ["a"])
+    h.born("a").exits("a", 1)
+    assert.strictEqual(h.wakeIn(), 1_000)
+    assert.deepStrictEqual(h.change("a", { restart: every(7_000) }).resume("a").launched, ["a"])
+  })
+
+  it("begins with a clean count", () => {
+    const restart = Restart.giveUp(Restart.after(0), { failures: 2, within: 60_000 })
+    const h = new Harness().run().register(define("a", { restart })).born("a").exits("a", 1)
+    h.change("a", { restart }).born("a").exits("a", 1)
+    assert.strictEqual(h.life("a"), "Starting")
+    h.born("a").exits("a", 1)
+    assert.strictEqual(h.life("a"), "Parked")
+    assert.strictEqual(h.change("a", { restart: every(0) }).life("a"), "Parked")
+    assert.deepStrictEqual(h.resume("a").launched, ["a"])
+  })
+
+  it("makes a job of a service, and a service of a job: a smart shutdown waits for those that are jobs now", () => {
+    const h = new Harness().run().register(define("a")).register(define("b", { restart: every(0) })).born("a", "b")
+    h.change("b", { restart: Restart.never() }).change("a", { restart: every(0) })
+    h.shutdown("Smart")
+    assert.deepStrictEqual(h.signals, [])
+    assert.deepStrictEqual(h.change("b", { restart: every(0) }).signals, ["a SIGTERM Group", "b SIGTERM Group"])
+  })
+
+  it("of how to stop takes the place of the old one, whichever way it was said", () => {
+    const h = new Harness().run().register(define("a", { stopTimeoutMillis: 9 })).born("a")
+    const seen = () => {
+      const { stopLadder, stopTimeoutMillis } = Onlook.snapshot(h.state, 0).workers[0]!
+      return { stopLadder, stopTimeoutMillis }
+    }
+    const stopLadder = [{ signal: "SIGQUIT", millis: 300 }] as const
+    h.change("a", { stopLadder })
+    assert.deepStrictEqual(seen(), { stopLadder, stopTimeoutMillis: undefined })
+    h.change("a", {})
+    assert.deepStrictEqual(seen(), { stopLadder, stopTimeoutMillis: undefined })
+    h.change("a", { stopTimeoutMillis: 200 })
+    assert.deepStrictEqual(seen(), { stopLadder: undefined, stopTimeoutMillis: 200 })
+    h.terminate("a").change("a", { stopTimeoutMillis: 1 })
+    assert.strictEqual(h.wakeIn(), 200)
+    // Asked once more, it does not begin anew.
+    assert.deepStrictEqual(h.change("a", { stopLadder }).shutdown("Fast").signals, [])
+    assert.strictEqual(h.wakeIn(), 200)
+    // The rung on which it stands is the last of the ladder that it has now.
+    h.wake(200)
+    assert.deepStrictEqual(h.signals, ["a SIGKILL Group"])
+  })
+
+  it("that is a mistake changes nothing; and nobody is there to be given one when the registration has ended", () => {
+    const h = new Harness().run().register(define("a", { restart: every(5) })).born("a")
+    assert.deepStrictEqual(h.change("a", { restart: every(-1), stopTimeoutMillis: 7 }).answered, ["a InvalidInterval"])
+    const { restart, stopTimeoutMillis } = Onlook.snapshot(h.state, 0).workers[0]!
+    assert.deepStrictEqual([restart, stopTimeoutMillis], [every(5), undefined])
+    const parallel = new Harness().run().register(define("a", { class: "parallel" }))
+    assert.deepStrictEqual(parallel.change("a", { restart: every(5) }).answered, ["a ParallelRestart"])
+    assert.deepStrictEqual(h.exits("a", 0).change("a", { restart: every(5) }).answered, ["a NotRegistered"])
+  })
+
+  it.effect("is given through the handle", () =>
+    Effect.gen(function*() {
+      const { script } = yield* TestSpawner
+      const postmaster = yield* Postmaster
+      yield* script("mail", Script.exits(1), Script.exits(1), Script.serves())
+      const mail = yield* postmaster.register(BackgroundWorker.make("mail", { entry, restart: "1 hour" }))
+      yield* mail.changePolicy({ restart: "10 seconds", stopLadder: [["SIGQUIT", "1 seconds"]] })
+      yield* TestClock.adjust("10 seconds")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* mail.status)._tag, "Ready")
+      const wrong = yield* Effect.flip(mail.changePolicy({ restart: "-1 seconds" }))
+      assert.strictEqual(wrong.reason._tag, "InvalidInterval")
+      const nonsense = yield* Effect.flip(mail.changePolicy({ stopLadder: [["SIGHUP" as never, 1]] }))
+      assert.strictEqual(nonsense.reason._tag, "InvalidDefinition")
+      yield* mail.terminate
+      yield* mail.waitForEnd
+      const { reason } = yield* Effect.flip(mail.changePolicy({ restart: "never" }))
+      assert(reason._tag === "NotRegistered")
+      assert.include(reason.message, "background worker \"mail\" (slot 0, generation 1) is not registered any more")
+    }).pipe(Effect.provide(TestPostmaster.layer)))
+})
+
+describe("the breaker", () => {
+  it("shows how many recoveries have followed each other, when the next begins, and when all is well again", () => {
+    const h = new Harness().run()
+    const seen = () => Onlook.snapshot(h.state, 1_000_000).breaker
+    assert.deepStrictEqual(seen(), { recoveries: 0 })
+    h.register(define("a", { flags: ["SharedMemory"], restart: every(0) })).born("a").wake(500).exits("a", 2)
+    assert.deepStrictEqual(seen(), { recoveries: 1, healthyAt: 1_060_500 })
+    h.phase("Run").born("a").wake(1_000).exits("a", 2)
+    assert.deepStrictEqual(seen(), { recoveries: 2, nextAt: 1_001_600, healthyAt: 1_060_500 })
+    h.wake(100).phase("Run").born("a")
+    assert.deepStrictEqual(seen(), { recoveries: 2, healthyAt: 1_061_600 })
+    h.wake(59_999).exits("a", 2)
+    assert.deepStrictEqual(seen(), { recoveries: 3, nextAt: 1_061_799, healthyAt: 1_061_600 })
+    h.wake(200).phase("Run").born("a").wake(60_000).exits("a", 2)
+    assert.deepStrictEqual(seen(), { recoveries: 1, healthyAt: 1_181_799 })
+  })
 })
 
 layer(TestPostmaster.layer)("a key, over the front door", (it) => {

@@ -957,6 +957,7 @@ describe("handles", () => {
       handle: Watch.toHandle(watch, undefined, {
         id: "here",
         terminate: () => Effect.void,
+        changePolicy: () => Effect.void,
         resume: () => Effect.void,
         history: () => Effect.succeed([]),
         progress: () => Effect.succeedNone,

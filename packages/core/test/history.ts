@@ -7,7 +7,7 @@ import { again, exited, type ExitStatus, lost, signaled } from "@effect-postmast
 import { formatRef, type Pid, sameRef, type SlotRef } from "@effect-postmaster/core/Identity"
 import type { LifeRecord } from "@effect-postmaster/core/LifeRecord"
 import * as Outcome from "@effect-postmaster/core/Outcome"
-import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { Policy, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import type { RegistrationErrorReason } from "@effect-postmaster/core/RegistrationError"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
@@ -145,6 +145,21 @@ const pool: ReadonlyArray<Registration> = [
   entry: { module: `file:///${registration.name}.js`, export: "main" }
 }))
 
+const policies: ReadonlyArray<Policy> = [
+  {},
+  after(0),
+  after(700, "Restart"),
+  { restart: Restart.never() },
+  { restart: Restart.never({ onSuccess: "Restart" }), stopTimeoutMillis: 40 },
+  { restart: Restart.giveUp(Restart.after(5), { failures: 2, within: 30_000 }) },
+  { restart: Restart.giveUp(Restart.exponential(30), { failures: 1, within: 30_000, outcome: "Unregister" }) },
+  { stopLadder: [{ signal: "SIGTERM", millis: 100 }, { signal: "SIGQUIT", millis: 100 }] },
+  { stopLadder: [{ signal: "SIGQUIT", millis: 30 }], stopTimeoutMillis: 2 },
+  { stopTimeoutMillis: Number.POSITIVE_INFINITY },
+  { stopTimeoutMillis: -1 },
+  after(-1)
+]
+
 const byName = new Map(pool.map((registration) => [registration.name, registration]))
 
 const spawnError = new SpawnError({ reason: new ProcessNotStarted({ worker: "w", detail: "no more processes" }) })
@@ -202,6 +217,10 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
     }
   }
   if (what >= 36 && what < 40) return withdraws(naive, who)
+  if (what >= 24 && what < 26 && naive.everyone.length > 0) {
+    const { ref, registration: { name } } = pick(naive.everyone.slice(-2 * story.settings.maxWorkers), (who * 7) % 1)
+    return { _tag: "PolicyChangeRequested", request, ref, worker: name, policy: pick(policies, (who * 101) % 1) }
+  }
   if (what < 26) {
     // Mostly of late, stale ones among them.
     const handles = who < 0.1 ? naive.everyone : naive.everyone.slice(-2 * story.settings.maxWorkers)

@@ -3,7 +3,7 @@ import { exited, type ExitStatus, notStarted } from "@effect-postmaster/core/Exi
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
 import type { Progress, ProgressSeen } from "@effect-postmaster/core/Progress"
-import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { LifeRef, Policy, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
@@ -193,6 +193,12 @@ export class Harness {
 
   terminate(name: string): this {
     return this.hear({ _tag: "TerminateRequested", ref: this.ref(name) })
+  }
+
+  change(name: string, policy: Policy): this {
+    this.asked.set(this.requests, name)
+    const ref = this.ref(name)
+    return this.hear({ _tag: "PolicyChangeRequested", request: this.requests++, ref, worker: name, policy })
   }
 
   resume(name: string): this {

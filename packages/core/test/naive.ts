@@ -22,7 +22,7 @@ type Target = "Process" | "Group"
 
 export interface Worker {
   readonly ref: SlotRef
-  readonly registration: Registration
+  registration: Registration
   readonly dynamic: boolean
   /** With whose end it ends: that of one worker, in one of its lives. */
   readonly owner: LifeRef | undefined
@@ -246,6 +246,10 @@ export class Naive {
         this.outcome.answers.push({ request: input.request, answer: this.replace(input.ref) })
         return
       }
+      case "PolicyChangeRequested": {
+        this.outcome.answers.push({ request: input.request, answer: this.changePolicy(input) })
+        return
+      }
       case "TerminateUsersRequested": {
         for (const worker of this.seated) {
           if (worker.registration.resources?.includes(input.resource) === true) this.terminate(worker, "ResourceNeeded")
@@ -389,6 +393,31 @@ export class Naive {
       lastExit: undefined,
       lastDeath: undefined
     })
+    return ref
+  }
+
+  private changePolicy(
+    { policy, ref }: Extract<Input, { readonly _tag: "PolicyChangeRequested" }>
+  ): SlotRef | string {
+    const worker = this.seated.find((one) => isSame(one.ref, ref))
+    if (worker === undefined) return "NotRegistered"
+    const { stopLadder, stopTimeoutMillis, ...rest } = worker.registration
+    const stop = policy.stopLadder !== undefined
+      ? { stopLadder: policy.stopLadder }
+      : policy.stopTimeoutMillis !== undefined
+      ? { stopTimeoutMillis: policy.stopTimeoutMillis }
+      : {
+        ...(stopLadder === undefined ? {} : { stopLadder }),
+        ...(stopTimeoutMillis === undefined ? {} : { stopTimeoutMillis })
+      }
+    const changed: Registration = { ...rest, ...stop, restart: policy.restart ?? rest.restart }
+    const mistake = sanityCheck(changed)
+    if (mistake !== undefined) return mistake._tag
+    worker.registration = changed
+    if (policy.restart !== undefined) {
+      worker.failures = 0
+      worker.failedAt = []
+    }
     return ref
   }
 

@@ -17,6 +17,7 @@ const setup = () => {
     history: () => Effect.succeed([]),
     progress: () => Effect.succeedNone,
     replace: () => Effect.never,
+    changePolicy: () => Effect.void,
     connect: () => Effect.never
   })
   const hears = (status: WorkerStatus.WorkerStatus, gone = false) => {

@@ -94,6 +94,21 @@ describe.each(spawners)("who gets a slot, as a $name", ({ layer }) => {
   )
 
   test(
+    "another policy decides what follows the next failure, whoever has asked for it",
+    Effect.gen(function*() {
+      const service = yield* Postmaster
+      const seeker = yield* (yield* service.register(Seeker)).client
+      const only = yield* service.register(Only)
+      yield* seeker.Demote({ name: "only" })
+      const { workers } = yield* service.snapshot
+      assert.strictEqual(workers.find(({ name }) => name === "only")?.restart._tag, "Never")
+      yield* Effect.ignore((yield* only.client).Leave({ how: "fail" }))
+      yield* only.waitForEnd
+      assert.strictEqual((yield* Effect.flip(only.changePolicy({ restart: "never" }))).reason._tag, "NotRegistered")
+    })
+  )
+
+  test(
     "a worker that goes away, or gives up waiting, waits no more",
     Effect.gen(function*() {
       const service = yield* Postmaster

@@ -7,7 +7,7 @@ import { ExitStatus } from "../ExitStatus.ts"
 import { Pid, SlotRef } from "../Identity.ts"
 import { ShutdownMode } from "../Phase.ts"
 import { Progress } from "../Progress.ts"
-import { Registrant, Registration } from "../Registration.ts"
+import { Policy, Registrant, Registration } from "../Registration.ts"
 import { SpareLoss } from "../SpareLoss.ts"
 import { SpawnError } from "../SpawnError.ts"
 
@@ -28,6 +28,8 @@ export const Input = Schema.TaggedUnion({
   },
   /** Whoever asked does not want it any more, and has not heard of `ref`, if that was the answer. */
   RegisterWithdrawn: { request: Schema.Natural, ref: Schema.optionalKey(SlotRef) },
+  /** `worker` is the name that whoever asks knows it by. */
+  PolicyChangeRequested: { request: Schema.Natural, ref: SlotRef, worker: Schema.String, policy: Policy },
   TerminateRequested: { ref: SlotRef },
   /** Somebody wants it to start now, with a clean count. */
   ResumeRequested: { ref: SlotRef },

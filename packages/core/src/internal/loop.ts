@@ -39,7 +39,7 @@ import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
 import type { Progress } from "../Progress.ts"
 import type { ProgressSeen } from "../Progress.ts"
 import type { Recording } from "../Recording.ts"
-import type { Registrant, Registration } from "../Registration.ts"
+import type { Policy, Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
 import type { SharedMemory } from "../SharedMemory.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
@@ -71,6 +71,8 @@ export interface Loop {
     registration: Registration,
     registrant: Registrant
   ) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** Changes the policy of a worker; the answer comes within a turn, interruption or not. */
+  readonly changePolicy: (ref: SlotRef, worker: string, policy: Policy) => Effect.Effect<void, RegistrationError>
   /** Fails when there is nobody left to register with. */
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
   /** Puts a fact into the mailbox. */
@@ -315,16 +317,17 @@ export const make: (
     const withdraw = (number: number, { given }: Request): void =>
       tell({ _tag: "RegisterWithdrawn", request: number, ...(given === undefined ? undefined : { ref: given }) })
 
+    /** Asks for something that the machine answers under this request's number. */
     const request = (
       name: string,
-      input: (request: number) => Machine.Input
+      toInput: (request: number) => Machine.Input
     ): Effect.Effect<Watch.Watch, RegistrationError> =>
       Effect.callback<Watch.Watch, RegistrationError>((resume) => {
         if (closed) return resume(Effect.fail(refusal(name)))
         const number = lastRequest++
         const request: Request = { name, resume, given: undefined, isGone: false }
         requests.set(number, request)
-        tell(input(number))
+        tell(toInput(number))
         // It stays known until it is answered, as every request is.
         return Effect.sync(() => {
           request.isGone = true
@@ -485,11 +488,20 @@ export const make: (
 
     return {
       register: (registration, registrant) =>
-        Effect.uninterruptible(request(registration.name, registers(registration, registrant))),
+        Effect.uninterruptible(
+          request(registration.name, (request) => ({ _tag: "RegisterRequested", request, registration, registrant }))
+        ),
       registerWithin: (waitMillis, registration, registrant) =>
-        request(registration.name, registers(registration, registrant, waitMillis)),
+        request(
+          registration.name,
+          (request) => ({ _tag: "RegisterRequested", request, registration, registrant, waitMillis })
+        ),
       replace: ({ name, ref }) =>
         Effect.uninterruptible(request(name, (request) => ({ _tag: "ReplaceRequested", request, ref, name }))),
+      changePolicy: (ref, worker, policy) =>
+        Effect.uninterruptible(Effect.asVoid(
+          request(worker, (request) => ({ _tag: "PolicyChangeRequested", request, ref, worker, policy }))
+        )),
       ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
       tell: (input) => Effect.sync(() => tell(input)),
       snapshot: Effect.sync(snapshot),
@@ -527,15 +539,6 @@ export const make: (
       }),
       awaitHalt: Deferred.await(halted)
     } satisfies Loop
-  })
-
-const registers =
-  (registration: Registration, registrant: Registrant, waitMillis = 0) => (request: number): Machine.Input => ({
-    _tag: "RegisterRequested",
-    request,
-    registration,
-    registrant,
-    ...(waitMillis === 0 ? undefined : { waitMillis })
   })
 
 const eventsLost = (count: number): PostmasterEvent => ({ _tag: "EventsLost", count })

@@ -46,12 +46,14 @@ import {
   type Registrant,
   type Registration,
   type Rung,
-  sanityCheck
+  sanityCheck,
+  withPolicy
 } from "../Registration.ts"
 import {
   ClassLimitReached,
   KeyTaken,
   NotAccepting,
+  NotRegistered,
   NotReplaceable,
   type Occupant,
   type RegistrationErrorReason,
@@ -152,6 +154,10 @@ const dampMaxMillis = 10_000
 const damping = (attempt: number): number =>
   attempt === 0 ? 0 : Math.min(dampMaxMillis, dampFirstMillis * 2 ** Math.min(attempt - 1, 10))
 
+/** From when on a crash is not the same trouble any more. */
+export const healthyAt = ({ reinitializedAt }: State): number | undefined =>
+  reinitializedAt === undefined ? undefined : reinitializedAt + healthyMillis
+
 export const make = (settings: Settings): State => ({
   settings,
   table: SlotTable.make(settings.maxWorkers),
@@ -240,6 +246,8 @@ const receive = (turn: Turn, input: Input): void => {
       return registerWithdrawn(turn, input.request, input.ref)
     case "ReplaceRequested":
       return replaceRequested(turn, input.request, input.ref, input.name)
+    case "PolicyChangeRequested":
+      return policyChangeRequested(turn, input)
     case "TerminateUsersRequested":
       return terminateUsersRequested(turn, input.resource)
     case "ShutdownRequested":
@@ -532,6 +540,27 @@ const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant, cause: StopCau
   standDown(turn.state, tenant)
   if (SlotTable.hasChild(tenant)) ask(turn, tenant, "Process", cause)
   else release(turn, tenant, "Terminated")
+}
+
+/** Changes nothing that is under way: a rest, a wait for a hand, a rung of the ladder. */
+const policyChangeRequested = (
+  turn: Turn,
+  { policy, ref, request, worker }: Extract<Input, { readonly _tag: "PolicyChangeRequested" }>
+): void => {
+  const { table } = turn.state
+  const tenant = SlotTable.find(table, ref)
+  if (tenant === undefined) return reject(turn, request, new NotRegistered({ worker, ref }))
+  const registration = withPolicy(tenant.registration, policy)
+  const reason = sanityCheck(registration)
+  if (reason !== undefined) return reject(turn, request, reason)
+  SlotTable.amend(table, tenant, registration)
+  // What was before is not held against it by rules that it was not under.
+  if (policy.restart !== undefined) {
+    tenant.failures = 0
+    tenant.failedAt = []
+  }
+  turn.actions.push({ _tag: "Reply", request, ref })
+  publish(turn, { _tag: "PolicyChanged", ...who(tenant), policy })
 }
 
 /** A start by hand: what was before counts for nothing, and is not held against it. */
@@ -889,8 +918,8 @@ const advanceRecovery = (turn: Turn): void => {
     return
   }
   if (state.reinitializeAt === undefined) {
-    const recent = state.reinitializedAt !== undefined && now - state.reinitializedAt < healthyMillis
-    state.crashCycles = recent ? state.crashCycles + 1 : 0
+    const until = healthyAt(state)
+    state.crashCycles = until !== undefined && now < until ? state.crashCycles + 1 : 0
     const delayMillis = damping(state.crashCycles)
     state.reinitializeAt = now + delayMillis
     publish(turn, { _tag: "Reinitializing", delayMillis })

@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { ShutdownMode } from "../Phase.ts"
 import { PostmasterRpcs } from "../PostmasterRpcs.ts"
-import type { Registration } from "../Registration.ts"
+import type { Policy, Registration } from "../Registration.ts"
 import type { RegistrationError } from "../RegistrationError.ts"
 import * as Caller from "./caller.ts"
 import type { CallLost } from "./connection.ts"
@@ -110,6 +110,8 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
     // Of one that is gone, its holder knows no more than the last word.
     history: (watch: Watch.Watch) =>
       watch.gone ? Effect.succeed(watch.history) : Effect.orDie(postmaster.History({ ref: watch.ref })),
+    changePolicy: (ref: SlotRef, worker: string, policy: Policy): Effect.Effect<void, RegistrationError> =>
+      Effect.catchTag(postmaster.ChangePolicy({ ref, worker, policy }), "PostmasterDied", Effect.die),
     terminate: (ref: SlotRef) => Effect.orDie(postmaster.Terminate({ ref })),
     terminateUsers: (resource: string) => Effect.orDie(postmaster.TerminateUsers({ resource })),
     find: (name: string) => Effect.orDie(postmaster.Find({ name })),

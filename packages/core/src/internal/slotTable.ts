@@ -115,9 +115,10 @@ export interface Down {
 
 export interface Tenant {
   readonly ref: SlotRef
-  readonly registration: Registration
+  /** Its policy may change, and nothing else of it. */
+  registration: Registration
   readonly attached: boolean
-  readonly job: boolean
+  job: boolean
   /** Order of registration; who registered first starts first. */
   readonly sequence: number
   readonly registeredAt: number
@@ -352,6 +353,15 @@ export const seat = (
   }
   admit(self, tenant)
   return tenant
+}
+
+/** Gives a tenant another policy. */
+export const amend = (self: SlotTable, tenant: Tenant, registration: Registration): void => {
+  if (tenant.job) self.jobs--
+  tenant.registration = registration
+  tenant.job = isJob(registration.restart)
+  if (tenant.job) self.jobs++
+  touch(self, tenant)
 }
 
 const admit = (self: SlotTable, tenant: Tenant): void => {

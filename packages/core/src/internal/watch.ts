@@ -13,17 +13,20 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { NotReadyInTime, type PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { LifeRecord } from "../LifeRecord.ts"
 import type { ProgressSeen } from "../Progress.ts"
-import type { RegistrationError } from "../RegistrationError.ts"
+import { Policy, toPolicy } from "../Registration.ts"
+import { InvalidDefinition, RegistrationError } from "../RegistrationError.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
 import type { Calls } from "../WorkerProtocol.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Caller } from "./caller.ts"
 import type { CallLost, Connection } from "./connection.ts"
+import { oneLine } from "./oneLine.ts"
 
 export interface Watch {
   readonly name: string
@@ -176,6 +179,7 @@ export interface Keeper {
   readonly replace: (watch: Watch) => Effect.Effect<Watch, RegistrationError>
   readonly progress: (ref: SlotRef) => Effect.Effect<Option.Option<ProgressSeen>>
   readonly history: (watch: Watch) => Effect.Effect<ReadonlyArray<LifeRecord>>
+  readonly changePolicy: (ref: SlotRef, worker: string, policy: Policy) => Effect.Effect<void, RegistrationError>
   /** The line to the life that runs now. */
   readonly connect: (watch: Watch) => Effect.Effect<Caller<CallLost>, CallLost>
 }
@@ -193,6 +197,8 @@ const resume = (self: Watch, keeper: Keeper): Effect.Effect<void> =>
       Effect.ensuring(Effect.sync(() => self.listeners.delete(listen)))
     )
   })
+
+const decodePolicy = Schema.decodeUnknownEffect(Policy)
 
 /** The handle of the watched tenancy. */
 export const toHandle = <Rpcs extends Rpc.Any = never>(
@@ -269,6 +275,13 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
       const handle = toHandle(successor, protocol, keeper, accuses)
       return Effect.as(handle.waitForReady, handle)
     }),
+    changePolicy: (options) =>
+      decodePolicy(toPolicy(options)).pipe(
+        Effect.mapError((error) =>
+          new RegistrationError({ reason: new InvalidDefinition({ worker: self.name, detail: oneLine(error) }) })
+        ),
+        Effect.flatMap((policy) => keeper.changePolicy(self.ref, self.name, policy))
+      ),
     client: client(whenStopped),
     waitForClient: client((status) => self.gone || isParked(self) ? whenStopped(status) : undefined)
   }

@@ -85,6 +85,7 @@ export const make = Effect.fnUntraced(function*(id: string, loop: () => Loop, re
     Resume: ({ ref }) => loop().tell({ _tag: "ResumeRequested", ref }),
     Replace: ({ name, ref }) =>
       Effect.map(loop().replace(loop().watch(ref) ?? Watch.stale(name, ref)), (successor) => successor.ref),
+    ChangePolicy: ({ policy, ref, worker }) => loop().changePolicy(ref, worker, policy),
     Terminate: ({ ref }) => loop().tell({ _tag: "TerminateRequested", ref }),
     TerminateUsers: ({ resource }) => loop().tell({ _tag: "TerminateUsersRequested", resource }),
     Find: ({ name }) => Effect.map(loop().find(name), (watches) => watches.map(({ ref }) => ref)),

@@ -245,7 +245,9 @@ export const laws: { readonly [name: string]: Law } = {
       const died = (input._tag === "ChildExited" || input._tag === "ChildNotStarted") && sameRef(input.ref, launch.ref)
       if (!died && childOf(before, launch.ref) !== undefined) return "launched a second child"
       if (after.now < tenancy.notBefore) return `launched ${tenancy.notBefore - after.now} ms too early`
-      if (isJob(launch.registration.restart) && tenancy.births > 0 && !tenancy.wished) return "launched a job twice"
+      if (isJob(launch.registration.restart) && tenancy.births > 0 && !tenancy.wished && !tenancy.changed) {
+        return "launched a job twice"
+      }
     }
     return undefined
   },
@@ -268,7 +270,10 @@ export const laws: { readonly [name: string]: Law } = {
     const answered = [...replies, ...rejections].map(({ request }) => request)
     if (new Set(answered).size < answered.length) return "somebody was answered twice"
     const isReplacing = (request: number) => input._tag === "ReplaceRequested" && input.request === request
-    if (answered.some((one) => !isReplacing(one) && World.requestOf(before, input, one) === undefined)) {
+    const changes = input._tag === "PolicyChangeRequested" ? input.request : undefined
+    if (changes !== undefined && !answered.includes(changes)) return "no answer"
+    const isOther = (one: number) => one === changes || isReplacing(one)
+    if (answered.some((one) => !isOther(one) && World.requestOf(before, input, one) === undefined)) {
       return "an answer nobody asked for"
     }
     const asked = input._tag === "RegisterRequested" || input._tag === "ReplaceRequested" ? input : undefined
@@ -777,7 +782,8 @@ export const laws: { readonly [name: string]: Law } = {
     { actions, after, before }
   ) => {
     for (const tenancy of after.tenancies) {
-      const { over, ref, registration: { restart } } = tenancy
+      const { over, ref } = tenancy
+      const restart = World.judgedBy(tenancy)
       const tenant = SlotTable.find(after.machine.table, ref)
       const isParked = tenant?.life._tag === "Parked"
       const quits = restart._tag === "After" && restart.giveUp?.outcome === "Unregister"
@@ -1035,6 +1041,35 @@ export const laws: { readonly [name: string]: Law } = {
       }
     }
     return undefined
+  },
+
+  "L56 a policy is changed as a whole or refused, and nothing else of the worker is changed by it": (turn) => {
+    const { actions, after, before, input } = turn
+    if (input._tag !== "PolicyChangeRequested") return undefined
+    const earlier = SlotTable.find(before.machine.table, input.ref)
+    const tenant = SlotTable.find(after.machine.table, input.ref)
+    const wanted = World.changeOf(before, input)
+    const done = turn.replies.some(({ ref, request }) => request === input.request && sameRef(ref, input.ref))
+    if (done !== (wanted !== undefined)) return done ? "a mistake was accepted" : "it was refused"
+    const told = actions.some((one) => one._tag === "Publish" && one.event._tag === "PolicyChanged")
+    if (told !== done) return "it is done, or is not, and it is untold"
+    const refusal = turn.rejections.find(({ request }) => request === input.request)?.reason._tag
+    if ((refusal === "NotRegistered") !== (earlier === undefined)) return `it was refused for ${refusal}`
+    // The last job of a smart shutdown may be a job no more.
+    if (earlier === undefined || tenant === undefined) {
+      return earlier !== undefined && !after.machine.stopping ? "it was thrown out" : undefined
+    }
+    for (const field of ["restart", "stopTimeoutMillis", "stopLadder"] as const) {
+      const should = (wanted ?? earlier.registration)[field]
+      if (tenant.registration[field] !== should) return `${field} is another`
+    }
+    // Time may have come for others, and for itself.
+    const woken = World.apply(before, { _tag: "Woke" }, after.now)
+    const ordered = (one: Machine.Action) => one._tag === "Signal" || one._tag === "Spawn" || one._tag === "Notify"
+    if (after.machine.stopping) return undefined
+    if (signature(woken.actions.filter(ordered)) !== signature(actions.filter(ordered))) return "it ordered something"
+    const life = SlotTable.find(woken.world.machine.table, input.ref)?.life
+    return JSON.stringify(life) === JSON.stringify(tenant.life) ? undefined : "its life is another"
   }
 }
 

@@ -7,7 +7,14 @@ import { again, exited, type ExitStatus, signaled } from "@effect-postmaster/cor
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { formatRef, sameRef } from "@effect-postmaster/core/Identity"
 import * as Outcome from "@effect-postmaster/core/Outcome"
-import { isAttached, type LifeRef, type Registrant, type Registration } from "@effect-postmaster/core/Registration"
+import {
+  isAttached,
+  type LifeRef,
+  type Policy,
+  type Registrant,
+  type Registration,
+  sanityCheck
+} from "@effect-postmaster/core/Registration"
 import type { RegistrationErrorReason } from "@effect-postmaster/core/RegistrationError"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
@@ -50,6 +57,10 @@ export interface Tenancy {
   readonly notBefore: number
   /** It has not lived since it was registered, or resumed. */
   readonly fresh: boolean
+  /** The policy by which it was given up, if it has been given another since. */
+  readonly givenUpBy: Registration["restart"] | undefined
+  /** Its policy was changed. */
+  readonly changed: boolean
   /** Its own failures since then, and how many of them are in a row. */
   readonly failedAt: ReadonlyArray<number>
   readonly failures: number
@@ -130,6 +141,8 @@ export interface Bounds {
   readonly waits?: ReadonlyArray<number>
   /** Slots that are kept for the parallel class. */
   readonly reserved?: number
+  /** What policies somebody may want workers to have. */
+  readonly policies?: ReadonlyArray<Policy>
   readonly spares?: number
   /** How many spares may be lost. */
   readonly spareLosses?: number
@@ -230,6 +243,9 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   for (const { ref } of world.tenancies) {
     inputs.push({ _tag: "TerminateRequested", ref })
     if (bounds.resume === true) inputs.push({ _tag: "ResumeRequested", ref })
+    for (const policy of bounds.policies ?? []) {
+      inputs.push({ _tag: "PolicyChangeRequested", request: world.requests, ref, worker: "w", policy })
+    }
   }
   if (bounds.replace === true) {
     for (const { ref, registration: { name } } of world.tenancies) {
@@ -447,8 +463,34 @@ const reserveAfter = (self: Reserve, action: Machine.Action, at: number): Reserv
 export const uses = (tenancy: Tenancy, resource: string): boolean =>
   tenancy.registration.resources?.includes(resource) === true
 
+export const judgedBy = ({ givenUpBy, registration: { restart } }: Tenancy) => givenUpBy ?? restart
+
+/** The registration with another policy. */
+const changed = ({ stopLadder, stopTimeoutMillis, ...rest }: Registration, policy: Policy): Registration => ({
+  ...rest,
+  ...(policy.stopLadder === undefined && policy.stopTimeoutMillis === undefined
+    ? {
+      ...(stopLadder === undefined ? {} : { stopLadder }),
+      ...(stopTimeoutMillis === undefined ? {} : { stopTimeoutMillis })
+    }
+    : {}),
+  ...policy
+})
+
+/** What comes of a change, unless nobody is there any more, or it is a mistake. */
+export const changeOf = (
+  { tenancies }: World,
+  { policy, ref }: Extract<Machine.Input, { readonly _tag: "PolicyChangeRequested" }>
+): Registration | undefined => {
+  const tenancy = tenancies.find((one) => !one.over && sameRef(one.ref, ref))
+  const wanted = tenancy && changed(tenancy.registration, policy)
+  return wanted === undefined || sanityCheck(wanted) !== undefined ? undefined : wanted
+}
+
 /** Whether its failures are too many, by the world's own reckoning. */
-export const isGivenUp = ({ failedAt, registration: { restart } }: Tenancy): boolean => {
+export const isGivenUp = (tenancy: Tenancy): boolean => {
+  const { failedAt } = tenancy
+  const restart = judgedBy(tenancy)
   if (restart._tag === "Never" || restart.giveUp === undefined) return false
   const { failures, withinMillis } = restart.giveUp
   const last = failedAt.at(-1)
@@ -562,9 +604,31 @@ export const apply = (
       break
     case "ResumeRequested":
       if (mayResume(before, input.ref)) {
-        amend(input.ref, () => ({ fresh: true, failedAt: [], failures: 0, notBefore: at }))
+        amend(input.ref, () => ({
+          fresh: true,
+          givenUpBy: undefined,
+          failedAt: [],
+          failures: 0,
+          notBefore: at
+        }))
       }
       break
+    case "PolicyChangeRequested": {
+      const registration = changeOf(before, input)
+      if (registration === undefined) break
+      const isParked = before.machine.table.seats[input.ref.slot]?.life._tag === "Parked"
+      change(input.ref, { registration })
+      amend(input.ref, (one) => ({
+        registration,
+        changed: true,
+        ...(isParked
+          ? { givenUpBy: judgedBy(one) }
+          : input.policy.restart === undefined
+          ? {}
+          : { failures: 0, failedAt: [] })
+      }))
+      break
+    }
     case "TerminateUsersRequested": {
       const { resource } = input
       tenancies = tenancies.map((one) => !one.over && uses(one, resource) ? { ...one, terminated: true } : one)
@@ -698,6 +762,8 @@ const newcomer = (
   request: undefined,
   replaces: undefined,
   wished: false,
+  givenUpBy: undefined,
+  changed: false,
   notBefore: at,
   fresh: true,
   failedAt: [],
@@ -747,6 +813,10 @@ export const key = (world: World, bounds: Bounds): string => {
     text += `|${bounds.exact === true ? ref.slot : ""}${tenant.registration.name}${stale ? 1 : 0}${
       tenant.doomed ? 1 : 0
     }${tenant.lives > 0 ? 1 : 0}${world.failedBirthsLeft > 0 ? tenant.failedBirths : ""}${life._tag}`
+    if (bounds.policies !== undefined) {
+      const tenancy = world.tenancies.find((one) => sameRef(one.ref, ref))
+      text += JSON.stringify([policyOf(tenant.registration), tenancy?.givenUpBy])
+    }
     text += failuresKey(tenant, now)
     const { successor } = tenant
     if (successor !== undefined) text += `>${seated.findIndex(({ ref }) => sameRef(ref, successor))}`
@@ -763,6 +833,8 @@ export const key = (world: World, bounds: Bounds): string => {
   if (bounds.waits !== undefined) text += lobbyKey(world, seated)
   return bounds.spares === undefined ? text : text + spareKey(world)
 }
+
+const policyOf = ({ restart, stopLadder, stopTimeoutMillis }: Registration) => [restart, stopLadder, stopTimeoutMillis]
 
 /** No policy of the worlds grows after more failures than these. */
 const maxRow = 4

@@ -386,6 +386,27 @@ export const worlds: { readonly [name: string]: Bounds } = {
     crashes: 1,
     failedBirths: 0
   },
+  "policies that change": {
+    slots: 1,
+    registrations: 1,
+    menu: [kinds.service, kinds.attachedService],
+    crashes: 1,
+    failedBirths: 1,
+    resume: true,
+    policies: [
+      { restart: { _tag: "Never", onSuccess: "Unregister" } },
+      {
+        restart: {
+          _tag: "After",
+          delayMillis: 20_000,
+          giveUp: { failures: 2, withinMillis: 20_000, outcome: "Park" },
+          onSuccess: "Restart"
+        }
+      },
+      { stopTimeoutMillis: 10_000 },
+      { stopTimeoutMillis: -1 }
+    ]
+  },
   "one key for three": {
     slots: 2,
     registrations: 3,

@@ -817,6 +817,8 @@ const describe = (event: PostmasterEvent): string => {
       return `${event._tag}${about} ${event.pid} ${event.progress.done}`
     case "Hung":
       return `${event._tag}${about} ${event.pid} ${event.missed}`
+    case "PolicyChanged":
+      return `${event._tag}${about} ${JSON.stringify(event.policy)}`
     case "NotStarted":
       return `${event._tag}${about} next ${event.nextStartInMillis}`
     case "SignalSent":
