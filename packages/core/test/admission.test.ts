@@ -417,6 +417,14 @@ describe("another policy", () => {
     assert.deepStrictEqual(h.signals, ["a SIGKILL Group"])
   })
 
+  it("is seen by whoever has seen the one before", () => {
+    const h = new Harness().run().register(define("a", { restart: every(5) })).born("a")
+    const onlook = Onlook.make(h.state, 0)
+    assert.deepStrictEqual(Onlook.look(onlook).workers[0]!.restart, every(5))
+    h.change("a", { restart: every(7) })
+    assert.deepStrictEqual(Onlook.look(onlook).workers[0]!.restart, every(7))
+  })
+
   it("that is a mistake changes nothing; and nobody is there to be given one when the registration has ended", () => {
     const h = new Harness().run().register(define("a", { restart: every(5) })).born("a")
     assert.deepStrictEqual(h.change("a", { restart: every(-1), stopTimeoutMillis: 7 }).answered, ["a InvalidInterval"])
