@@ -1043,7 +1043,7 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L56 a policy is changed as a whole or refused, and nothing else of the worker is changed by it": (turn) => {
+  "L63 a policy is changed as a whole or refused, and nothing else of the worker is changed by it": (turn) => {
     const { actions, after, before, input } = turn
     if (input._tag !== "PolicyChangeRequested") return undefined
     const earlier = SlotTable.find(before.machine.table, input.ref)
