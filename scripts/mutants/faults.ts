@@ -102,6 +102,26 @@ const inWhatIsObserved = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["WorkerMetrics", "PostmasterTraces"]
   }))
 
+const inSigns = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: true,
+    tests: ["liveness", "startOrder", "slotTable", "properties"]
+  }))
+
+const inSignsOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["liveness", "startOrder"]
+  }))
+
 export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/restarts.ts", [
     ["a delay grows one failure too early", "failures - 1 - thenMillis.length", "failures - thenMillis.length"],
@@ -548,8 +568,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "one launch too many in a turn",
-      "launched < state.settings.maxLaunchesPerTurn",
-      "launched <= state.settings.maxLaunchesPerTurn"
+      "launched === state.settings.maxLaunchesPerTurn",
+      "launched > state.settings.maxLaunchesPerTurn"
     ],
     [
       "whoever rests is never woken",
@@ -1839,5 +1859,104 @@ export const faults: ReadonlyArray<Fault> = [
       "Exit.isFailure(exit) ? undefined :"
     ],
     ["a life that is given up leaves spans open", "spans.end(Exit.interrupt())", "undefined"]
+  ]),
+  ...inSigns("internal/liveness.ts", [
+    ["the later of two signs is waited for", "that.at < self.at", "that.at > self.at"],
+    [
+      "a worker must beat before it is ready",
+      "    : limit(\"Ready\", startedAt, readyTimeoutMillis)",
+      "    : limit(\"Heartbeat\", startedAt, heartbeatMillis)"
+    ],
+    [
+      "our own lateness is held against the worker",
+      "Math.max(now - at, Math.min(leastGraceMillis, whole / 20))",
+      "Math.min(leastGraceMillis, whole / 20)"
+    ],
+    ["a limit that is found in time is not looked at twice", "Math.min(leastGraceMillis, whole / 20)", "1"],
+    ["after an hour nobody listened a worker is given another", "Math.min(whole, Math.max", "Math.max(0, Math.max"]
+  ]),
+  ...inSigns("internal/machine.ts", [
+    ["a beat is not noted", "  life.heardAt = turn.now\n", ""],
+    [
+      "progress is no progress",
+      "  life.heardAt = life.workedAt = turn.now\n  if (life.grace",
+      "  life.heardAt = turn.now\n  if (life.grace"
+    ],
+    ["getting ready is no sign", "  life.heardAt = life.workedAt = turn.now\n  watch", "  watch"],
+    ["nobody is watched from its birth", "turn.now)\n  watch(turn, tenant)", "turn.now)"],
+    ["a limit may be passed for ever, a moment at a time", "if (life.grace.until <= now) hung", "if (false) hung"],
+    [
+      "whoever hangs is killed at once",
+      "if (limit.at <= now) life.grace = {",
+      "if (limit.at <= now) hung(turn, tenant, life, limit)\n    if (limit.at <= now) life.grace = {"
+    ],
+    ["nobody wakes the machine for who hangs", "SlotTable.nextWatchAt(state.table)\n", "undefined\n"],
+    [
+      "whoever hangs is only asked",
+      "  publish(turn, { _tag: \"Hung\"",
+      "  if (missed === \"Ready\") return tell(turn, tenant, \"SIGTERM\", \"Group\")\n  publish(turn, { _tag: \"Hung\""
+    ],
+    ["nobody can tell why it was killed", "  life.missed = missed\n", ""],
+    [
+      "the time beyond a limit is for every limit",
+      "  if (life.grace?.limit !== limit?.at) life.grace = undefined\n",
+      ""
+    ],
+    [
+      "whoever is heard at last is looked at too late",
+      "  life.heardAt = turn.now\n  if (life.grace !== undefined) watch(turn, tenant)\n",
+      "  life.heardAt = turn.now\n"
+    ],
+    ["nobody waits for whom it starts after", "if (holder === undefined) return tenant", "return tenant"],
+    ["a circle is let in", "circular(state, registration) ??", ""]
+  ]),
+  ...inSigns("internal/slotTable.ts", [
+    ["who was told to end is watched", "life.watchAt === at && life.told === undefined", "life.watchAt === at"],
+    ["a copy watches nobody", "    if (life._tag === \"Running\") setWatch(self, tenant, life, life.watchAt)\n", ""],
+    [
+      "a name that nobody bears holds up others",
+      "namesakes?.first !== undefined && namesakes.ready === 0",
+      "namesakes === undefined || namesakes.ready === 0"
+    ],
+    ["all of a name must be ready", "namesakes.ready === 0", "namesakes.last?.life._tag !== \"Running\""],
+    [
+      "who has gone for good holds up others for ever",
+      "  if (namesakes.first === undefined) letGo(self, namesakes)\n",
+      ""
+    ],
+    ["who is ready lets nobody go", "  namesakes.ready++\n  letGo(self, namesakes)\n", "  namesakes.ready++\n"],
+    [
+      "whoever was ready is ready for ever",
+      "  if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready--\n",
+      ""
+    ],
+    [
+      "only the first that waits is let go",
+      "for (let turn = Heap.pop(held); turn !== undefined; turn = Heap.pop(held)) toWaiting(self, turn.tenant)",
+      "const turn = Heap.pop(held)\n  if (turn !== undefined) toWaiting(self, turn.tenant)"
+    ],
+    [
+      "a copy forgets who is held up",
+      "    if (life._tag !== \"Waiting\" || life.heldBy === undefined) continue\n",
+      "    continue\n"
+    ],
+    ["a copy forgets who is ready", "    if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready++\n", ""],
+    [
+      "a circle over others is not found",
+      "for (const other of registration.after ?? []) if (!waiters.has(other)) waiters.set(other, next)",
+      ""
+    ],
+    [
+      "who waits for itself is let in",
+      "if (!after.includes(name) && (self.awaited.get(name) ?? 0) === 0)",
+      "if ((self.awaited.get(name) ?? 0) === 0)"
+    ],
+    ["names that nobody waits for pile up", "    if (counted === 0) awaited.delete(name)\n", ""]
+  ]),
+  ...inSignsOfLoop("internal/loop.ts", [
+    ["the mailbox holds every beat", "else if (birth.beat === undefined) tell(birth.beat =", "else tell(birth.beat ="],
+    ["the oldest progress counts", "birth.progress.progress = sign.progress\n", "return\n"],
+    ["only the first beat is heard", "if (birth?.beat === input) birth.beat = undefined", ""],
+    ["only the first progress is heard", "if (birth?.progress === input) birth.progress = undefined", ""]
   ])
 ]

@@ -135,6 +135,20 @@ const pool: ReadonlyArray<Registration> = [
   attached("keyedAttached", { ...after(0), key: "red", startTime: "PostmasterStart" }),
   define("keyedParallel", { key: "red", class: "parallel" }),
   define("wrongKey", { key: " " }),
+  define("beater", { ...after(100), heartbeatMillis: 1_000 }),
+  define("slowBeater", { readyTimeoutMillis: 400, heartbeatMillis: 30_000, restart: Restart.after(0) }),
+  attached("toiler", {
+    ...after(0),
+    readyTimeoutMillis: 700,
+    heartbeatMillis: 900,
+    progressTimeoutMillis: 400,
+    startTime: "PostmasterStart"
+  }),
+  define("follower", { ...after(10), after: ["service", "nobody"] }),
+  define("lastOfAll", { after: ["follower", "beater"], startTime: "ConsistentState" }),
+  define("circleA", { ...after(10), after: ["circleB"] }),
+  define("circleB", { ...after(10), after: ["lastOfAll", "circleA"] }),
+  define("wrongHeartbeat", { heartbeatMillis: 1 }),
   define("wrongLimit", { restart: Restart.giveUp(Restart.after(0), { failures: 0, within: 1 }) }),
   define("wrongName", { type: "" }),
   define("wrongFlags", { flags: ["DatabaseConnection"] }),
@@ -250,6 +264,8 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
     return pick(
       [
         { _tag: "ChildReady", ref },
+        { _tag: "ChildBeat", ref },
+        { _tag: "ChildProgressed", ref, progress: { done: 1 } },
         { _tag: "ChildAttached", ref },
         { _tag: "ChildDetached", ref },
         { _tag: "ChildExited", ref, status: exited(2) },
@@ -268,6 +284,12 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
       : { _tag: "ChildStarted", ref, pid: (request * 100 + ref.slot + 1) as Pid }
   }
   if (what < 62 && !child.ready) return { _tag: "ChildReady", ref }
+  const { heartbeatMillis, progressTimeoutMillis } = child.registration
+  if (what < 90 && (heartbeatMillis ?? progressTimeoutMillis) !== undefined) {
+    return luck < 0.6
+      ? { _tag: "ChildBeat", ref }
+      : { _tag: "ChildProgressed", ref, progress: { done: Math.floor(luck * 100), total: 100 } }
+  }
   if (what < 74) return { _tag: child.joined ? "ChildDetached" : "ChildAttached", ref }
   return { _tag: "ChildExited", ref, status: pick(exits, luck) }
 }
@@ -433,13 +455,25 @@ class Lineup {
   }
 
   private compareSnapshots(now: number): void {
-    const { nextSpareAt, shutdown, waiting, ...table } = Onlook.snapshot(this.machine, 0)
-    const { nextSpareAt: seenSpareAt, shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
+    const { nextSpareAt, shutdown, waiting, ...seen } = Onlook.snapshot(this.machine, 0)
+    const workers = seen.workers.map((one) => {
+      const { waitingFor: _, ...worker } = one
+      return worker
+    })
+    const table = { ...seen, workers }
+    for (const { ref, waitingFor } of seen.workers) {
+      // No event tells of it, since it does not last.
+      const worker = this.naive.seated.find((one) => keyOf(one.ref) === keyOf(ref))!
+      if (waitingFor !== undefined) {
+        same(waitingFor, this.naive.heldBy(worker), `for whom ${worker.registration.name} waits`)
+      }
+    }
+    const { nextSpareAt: seenSpareAt, shutdown: seenShutdown, ...seenTable } = this.onlooker.snapshot(now)
     same(seenTable, table, "the table as the events tell it")
     same(waiting, this.naive.waiting.length, "who waits for a slot")
     same(table.spares, this.naive.spareSnapshots, "the spares")
     // A postmaster that stops of its own accord does so without a request.
-    if (seen === shutdown) same(seenSpareAt, nextSpareAt, "when the next spare may be begun")
+    if (seenShutdown === shutdown) same(seenSpareAt, nextSpareAt, "when the next spare may be begun")
     else same([shutdown, this.machine.abnormal !== undefined], ["Fast", true], "shutdown")
   }
 
@@ -447,6 +481,8 @@ class Lineup {
     const at = Machine.nextWakeAt(this.machine)
     const wanted = this.naive.sleepUntil()
     if (at !== undefined && wanted !== undefined && at <= now && wanted <= now) return
+    // It may look at whom it watches sooner than there is something to see.
+    if (at !== undefined && at < (wanted ?? Infinity) && at === SlotTable.nextWatchAt(this.machine.table)) return
     assert.strictEqual(at, wanted, "when to wake")
   }
 }

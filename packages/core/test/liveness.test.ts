@@ -1,9 +1,24 @@
-import { BackgroundWorker, Postmaster, Registration } from "@effect-postmaster/core"
+import {
+  BackgroundWorker,
+  type ChildReport,
+  FramePort,
+  type Identity,
+  Postmaster,
+  PostmasterConfig,
+  Registration,
+  type SignOfLife,
+  Spawner
+} from "@effect-postmaster/core"
 import { signaled } from "@effect-postmaster/core/ExitStatus"
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Checkpoint from "../src/internal/checkpoint.ts"
@@ -302,5 +317,46 @@ describe("scripted workers", () => {
         Script.serves({ progress: { every: "4 seconds" } })
       )
       assert.deepStrictEqual(seen, ["0 Started", "8050 Progress", "18050 Started"])
+    }))
+})
+
+describe("a worker that says more than anybody can hear", () => {
+  it.effect("the mailbox holds its newest progress and one beat, and later ones are heard again", () =>
+    Effect.gen(function*() {
+      let report: (report: ChildReport | SignOfLife) => void = () => {}
+      const spawn: Spawner["Service"]["spawn"] = (_, hear) => {
+        report = hear
+        const [port] = FramePort.pair()
+        const exit = Effect.never
+        return Effect.succeed({ pid: 7 as Identity.Pid, signal: () => Effect.void, exit, port, reject: () => {} })
+      }
+      const layer = Postmaster.layer().pipe(
+        Layer.provide([
+          PostmasterConfig.layer({ shutdownOnRelease: "Immediate" }),
+          Layer.succeed(Spawner, Spawner.of({ spawn }))
+        ])
+      )
+      const scope = yield* Scope.make()
+      const postmaster = Context.get(yield* Layer.buildWithScope(layer, scope), Postmaster)
+      const worker = yield* postmaster.register(BackgroundWorker.make("a", { entry: { module } }))
+      yield* worker.waitForStartup
+      const burst = (from: number) => {
+        for (let done = from; done < from + 1_000; done++) {
+          report({ _tag: "Beat" })
+          report({ _tag: "Progress", progress: { done } })
+        }
+      }
+      for (const [index, from] of [0, 1_000].entries()) {
+        burst(from)
+        yield* TestClock.adjust(0)
+        const heard = (yield* postmaster.recording).heard.map(({ input }) => input)
+        assert.strictEqual(heard.filter(({ _tag }) => _tag === "ChildBeat").length, index + 1)
+        assert.deepStrictEqual(
+          heard.flatMap((input) => input._tag === "ChildProgressed" ? [input.progress.done] : []),
+          [999, 1_999].slice(0, index + 1)
+        )
+        assert.strictEqual(Option.getOrThrow(yield* worker.progress).done, from + 999)
+      }
+      yield* Effect.forkChild(Scope.close(scope, Exit.void))
     }))
 })

@@ -49,6 +49,11 @@ export interface Worker {
   failures: number
   terminated: boolean
   ready: boolean
+  /** When it last gave a sign that its loop, and its work, go on. */
+  heardAt: number
+  workedAt: number
+  /** The limit that was found passed, and for how long it is waited beyond that. */
+  spared: { readonly limit: number; readonly until: number } | undefined
   /** It has joined the shared state and has not left it. */
   joined: boolean
   /** What it has been sent to end it; while it is unborn, what it will be sent. */
@@ -125,6 +130,20 @@ const healthy = (restart: Restart): number => {
   if (restart._tag === "Never") return Number.POSITIVE_INFINITY
   const { delayMillis, growth, healthyMillis, thenMillis } = restart
   return healthyMillis ?? Math.max(60_000, delayMillis, ...thenMillis ?? [], growth?.maxMillis ?? 0)
+}
+
+/** By when a worker must give a sign, of those that are asked of it. */
+const limitOf = ({ bornAt, heardAt, ready, registration, workedAt }: Worker) => {
+  const { heartbeatMillis, progressTimeoutMillis, readyTimeoutMillis } = registration
+  const beat = { cause: "NoHeartbeat" as const, whole: heartbeatMillis ?? Number.POSITIVE_INFINITY, since: heardAt }
+  const work = {
+    cause: "NoProgress" as const,
+    whole: progressTimeoutMillis ?? Number.POSITIVE_INFINITY,
+    since: workedAt
+  }
+  const birth = { cause: "NotReady" as const, whole: readyTimeoutMillis ?? Number.POSITIVE_INFINITY, since: bornAt }
+  const first = !ready ? birth : work.since + work.whole < beat.since + beat.whole ? work : beat
+  return { cause: first.cause, whole: first.whole, at: first.since + first.whole }
 }
 
 export const nothing = (): Outcome => ({
@@ -204,11 +223,37 @@ export class Naive {
     if (this.next() !== undefined) return this.now
     const times = [this.killAt, this.anewAt, this.nextSpareAt()]
     for (const worker of this.seated) {
-      times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt)
+      times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt, this.waitsFor(worker))
     }
     for (const { until } of this.waiting) if (until !== Number.POSITIVE_INFINITY) times.push(until)
     const known = times.filter((time) => time !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  /** Until when it is waited for a sign of whoever is asked for one. */
+  private waitsFor(worker: Worker): number | undefined {
+    if (worker.state !== "Alive" || worker.asked !== undefined) return undefined
+    const { at } = limitOf(worker)
+    const until = worker.spared?.limit === at ? worker.spared.until : at
+    return until === Number.POSITIVE_INFINITY ? undefined : until
+  }
+
+  /** For whose sake a worker does not start: some are there that it starts after, and none of them is ready. */
+  heldBy({ registration }: Worker): string | undefined {
+    return registration.after?.find((name) => {
+      const bearers = this.seated.filter((one) => one.registration.name === name)
+      return bearers.length > 0 && !bearers.some(({ ready, state }) => ready && state === "Alive")
+    })
+  }
+
+  private waitsForItself({ after = [], name }: Registration): boolean {
+    const reached = new Set(after)
+    for (const one of reached) {
+      for (const worker of this.seated.filter(({ registration }) => registration.name === one)) {
+        for (const next of worker.registration.after ?? []) reached.add(next)
+      }
+    }
+    return reached.has(name)
   }
 
   private listen(input: Input): void {
@@ -308,6 +353,8 @@ export class Naive {
       }
     } else if (worker.state === "Alive") {
       if (input._tag === "ChildReady") this.readied(worker)
+      if (input._tag === "ChildBeat") worker.heardAt = this.now
+      if (input._tag === "ChildProgressed") worker.heardAt = worker.workedAt = this.now
       if (input._tag === "ChildAttached") worker.joined = isAttached(worker)
       if (input._tag === "ChildDetached") worker.joined = false
       if (input._tag === "ChildExited") this.exited(worker, input.status)
@@ -321,6 +368,7 @@ export class Naive {
     if (dynamic ? this.phase === "Init" || this.phase === "Halted" : this.phase !== "Init") return "NotAccepting"
     const mistake = sanityCheck(registration)
     if (mistake !== undefined) return mistake._tag
+    if (this.waitsForItself(registration)) return "StartOrderCycle"
     const owner = registration.ownership === "registrant" && typeof registrant === "object" ? registrant : undefined
     const bereaved = owner !== undefined &&
       !this.seated.some((one) => isSame(one.ref, owner.ref) && one.pid === owner.pid)
@@ -384,6 +432,9 @@ export class Naive {
       failures: 0,
       terminated: false,
       ready: false,
+      heardAt: 0,
+      workedAt: 0,
+      spared: undefined,
       joined: false,
       asked: undefined,
       killAt: undefined,
@@ -488,6 +539,8 @@ export class Naive {
     worker.pids.push(pid)
     worker.everLived = true
     worker.bornAt = this.now
+    worker.heardAt = worker.workedAt = this.now
+    worker.spared = undefined
     worker.failedBirths = 0
     worker.asked = undefined
     worker.killAt = undefined
@@ -498,6 +551,7 @@ export class Naive {
   }
 
   private readied(worker: Worker): void {
+    if (!worker.ready) worker.heardAt = worker.workedAt = this.now
     worker.ready = true
     const place = this.place(worker)
     worker.everReady = true
@@ -689,9 +743,24 @@ export class Naive {
       worker.killAt = undefined
       this.goTo(worker, worker.rung! + 1, "Group", worker.cause!)
     }
+    this.killSilent()
     if (this.stopping && !this.seated.some(hasChild)) {
       this.phase = "Halted"
       this.outcome.halts.push(this.abnormal || this.recovering)
+    }
+  }
+
+  /** Found silent, it is waited for once more: as long again as that was found late, a twentieth up to 50 ms at least. */
+  private killSilent(): void {
+    const silent = this.everyone.filter((worker) => (this.waitsFor(worker) ?? Number.POSITIVE_INFINITY) <= this.now)
+    const isSpared = (worker: Worker) => worker.spared?.limit === limitOf(worker).at
+    for (const worker of silent.filter(isSpared).toSorted((a, b) => a.spared!.until - b.spared!.until)) {
+      this.ask(worker, "SIGKILL", "Group", limitOf(worker).cause)
+    }
+    for (const worker of silent.filter((one) => one.asked === undefined)) {
+      const { at, whole } = limitOf(worker)
+      const more = Math.max(this.now - at, Math.min(50, whole / 20))
+      worker.spared = { limit: at, until: this.now + Math.min(whole, more) }
     }
   }
 
@@ -777,7 +846,7 @@ export class Naive {
   private next(): Worker | undefined {
     if (this.recovering || this.stopping) return undefined
     return this.everyone.find((worker) => {
-      if (worker.state !== "Waiting") return false
+      if (worker.state !== "Waiting" || this.heldBy(worker) !== undefined) return false
       switch (worker.registration.startTime) {
         case "PostmasterStart":
           return this.phase === "Startup" || this.phase === "Consistent" || this.phase === "Run"

@@ -210,7 +210,10 @@ export const nextWakeAt = (state: State): number | undefined => {
     return Number.NEGATIVE_INFINITY
   }
   return earliest(
-    earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
+    earliest(
+      earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
+      SlotTable.nextWatchAt(state.table)
+    ),
     earliest(
       earliest(state.killAt, state.reinitializeAt),
       earliest(
@@ -625,7 +628,7 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   if (before._tag !== "Starting") return
   Spares.launchOver(turn.state.spares, turn.now)
   const life = SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
-  watch(turn, tenant, life)
+  watch(turn, tenant)
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
   // What was decided while it was being born reaches it now, and its time to obey begins.
@@ -657,8 +660,11 @@ const childNotStarted = (turn: Turn, tenant: SlotTable.Tenant, error: SpawnError
 const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   const life = tenant.life
   if (life._tag !== "Running" || life.ready) return
-  SlotTable.setReady(turn.state.table, tenant, life, turn.now)
-  watch(turn, tenant, life)
+  life.ready = true
+  SlotTable.touch(turn.state.table, tenant)
+  SlotTable.letFollow(turn.state.table, tenant)
+  life.heardAt = life.workedAt = turn.now
+  watch(turn, tenant)
   publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
   notify(turn, tenant, WorkerStatus.ready(life.pid))
   const before = predecessor(turn.state, tenant)
@@ -666,22 +672,35 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
 }
 
 /** Nothing else than a note: its watch finds it when it is due, and onlookers are not woken. */
-const childBeat = ({ now }: Turn, { life }: SlotTable.Tenant): void => {
-  if (life._tag === "Running") life.heardAt = now
+const childBeat = (turn: Turn, tenant: SlotTable.Tenant): void => {
+  const life = tenant.life
+  if (life._tag !== "Running") return
+  life.heardAt = turn.now
+  if (life.grace !== undefined) watch(turn, tenant)
 }
 
 const childProgressed = (turn: Turn, tenant: SlotTable.Tenant, progress: Progress): void => {
   const life = tenant.life
   if (life._tag !== "Running") return
   life.heardAt = life.workedAt = turn.now
+  if (life.grace !== undefined) watch(turn, tenant)
   life.progress = { ...progress, at: turn.now }
   SlotTable.touch(turn.state.table, tenant)
   publish(turn, { _tag: "Progressed", ...who(tenant), pid: life.pid, progress })
 }
 
-/** Has a life looked at when the next sign of it is due, if any is asked for. */
-const watch = ({ state }: Turn, tenant: SlotTable.Tenant, life: SlotTable.Running): void =>
-  SlotTable.setWatch(state.table, tenant, life, Liveness.nextLimit(tenant.registration, life)?.at)
+/**
+ * Has a life looked at when the next sign of it is due, if any is asked for. Whoever is heard at last, beyond one limit,
+ * may have another sign to give before that time is over.
+ */
+const watch = ({ state }: Turn, tenant: SlotTable.Tenant): void => {
+  const { life } = tenant
+  if (life._tag !== "Running") return
+  const limit = Liveness.nextLimit(tenant.registration, life)
+  // Time beyond a limit is for that limit alone.
+  if (life.grace?.limit !== limit?.at) life.grace = undefined
+  SlotTable.setWatch(state.table, tenant, life, life.grace?.until ?? limit?.at)
+}
 
 /** The dead-man switch. An isolated worker has nothing to join. */
 const childJoined = (tenant: SlotTable.Tenant, joined: boolean): void => {
@@ -970,11 +989,13 @@ const killHung = (turn: Turn): void => {
     if (vigil === undefined) return
     const { life, tenant } = vigil
     const limit = Liveness.nextLimit(tenant.registration, life)!
-    const isKnown = life.grace?.limit === limit.at
-    if (!isKnown && limit.at <= now) life.grace = { limit: limit.at, until: now + Liveness.grace(limit, now) }
-    const until = life.grace?.limit === limit.at ? life.grace.until : limit.at
-    if (until > now) SlotTable.setWatch(state.table, tenant, life, until)
-    else hung(turn, tenant, life, limit)
+    if (life.grace?.limit === limit.at) {
+      if (life.grace.until <= now) hung(turn, tenant, life, limit)
+      else watch(turn, tenant)
+      continue
+    }
+    if (limit.at <= now) life.grace = { limit: limit.at, until: now + Liveness.grace(limit, now) }
+    watch(turn, tenant)
   }
 }
 
@@ -1040,9 +1061,10 @@ const launch = (turn: Turn): void => {
   const { now, state } = turn
   SlotTable.wakeRested(state.table, now)
   if (!mayLaunch(state)) return
-  for (let launched = 0; launched < state.settings.maxLaunchesPerTurn; launched++) {
+  for (let launched = 0;; launched++) {
+    // Also behind the last one: whoever is held up is no reason to be woken.
     const tenant = nextLaunch(state)
-    if (tenant === undefined) return
+    if (tenant === undefined || launched === state.settings.maxLaunchesPerTurn) return
     SlotTable.toStarting(state.table, tenant)
     Spares.launchBegun(state.spares)
     const spare = usesSpares(tenant.registration) ? Spares.take(state.spares) : undefined

@@ -272,6 +272,8 @@ export const make = (size: number): SlotTable => ({
 
 export const hasChild = (tenant: Tenant): boolean => tenant.life._tag === "Starting" || tenant.life._tag === "Running"
 
+const isReady = ({ life }: Tenant): boolean => life._tag === "Running" && life.ready
+
 /** The tenant a reference names, unless the reference is stale. */
 export const find = (self: SlotTable, ref: SlotRef): Tenant | undefined => {
   const tenant = self.seats[ref.slot]
@@ -481,9 +483,8 @@ const childGone = (self: SlotTable, tenant: Tenant): void => {
   if (!hasChild(tenant)) return
   self.children--
   if (tenant.attached) self.attachedChildren--
-  if (tenant.life._tag !== "Running") return
-  if (findPid(self, tenant.life.pid) === tenant) self.pids.delete(tenant.life.pid)
-  if (tenant.life.ready) self.names.get(tenant.registration.name)!.ready--
+  if (tenant.life._tag === "Running" && findPid(self, tenant.life.pid) === tenant) self.pids.delete(tenant.life.pid)
+  if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready--
 }
 
 const enter = (self: SlotTable, tenant: Tenant, life: Life): void => {
@@ -520,11 +521,8 @@ const letGo = (self: SlotTable, namesakes: Namesakes): void => {
   for (let turn = Heap.pop(held); turn !== undefined; turn = Heap.pop(held)) toWaiting(self, turn.tenant)
 }
 
-/** The worker has said that it is ready. */
-export const setReady = (self: SlotTable, tenant: Tenant, life: Running, now: number): void => {
-  life.ready = true
-  life.heardAt = life.workedAt = now
-  touch(self, tenant)
+/** Counts a tenant that has become ready, and lets those go that have waited for one of its name. */
+export const letFollow = (self: SlotTable, tenant: Tenant): void => {
   const namesakes = self.names.get(tenant.registration.name)!
   namesakes.ready++
   letGo(self, namesakes)
@@ -691,10 +689,8 @@ export const restore = (options: {
     const tenant: Tenant = { ...lodger, life: { ...lodger.life }, version: 0, elder: undefined, younger: undefined }
     const life = tenant.life
     admit(self, tenant)
-    if (life._tag === "Running") {
-      self.pids.set(life.pid, tenant)
-      if (life.ready) self.names.get(tenant.registration.name)!.ready++
-    }
+    if (life._tag === "Running") self.pids.set(life.pid, tenant)
+    if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready++
     if (hasChild(tenant)) {
       self.children++
       if (tenant.attached) self.attachedChildren++
@@ -816,7 +812,7 @@ export const broken = (self: SlotTable): string | undefined => {
   }
   for (const [name, { last, ready }] of self.names) {
     const found = namesakes(self, name)
-    if (found.filter(({ life }) => life._tag === "Running" && life.ready).length !== ready) {
+    if (found.filter(isReady).length !== ready) {
       return `T5: "${name}" counts ${ready} that are ready`
     }
     const fits = found.every((tenant, index) =>

@@ -123,7 +123,7 @@ const live = (
     }
     if (signs.length === 0 || Duration.isZero(hangs)) return
     const work = Effect.all(signs, { concurrency: "unbounded", discard: true })
-    yield* Duration.isFinite(hangs) ? Effect.raceFirst(work, Effect.sleep(hangs)) : work
+    yield* Duration.isFinite(hangs) ? Effect.timeoutOrElse(work, { duration: hangs, orElse: () => Effect.void }) : work
   })
 
 const repeat = (millis: number, times: number, f: (time: number) => void): Effect.Effect<void> => {

@@ -4,7 +4,7 @@
  */
 import { sameRef, type SlotRef } from "@effect-postmaster/core/Identity"
 import { isBefore, openStartTimes, overtakes } from "@effect-postmaster/core/Phase"
-import { isAttached } from "@effect-postmaster/core/Registration"
+import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
 import { isJob } from "@effect-postmaster/core/Restart"
 import { isHarsher } from "@effect-postmaster/core/WorkerSignal"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
@@ -149,6 +149,8 @@ const isVoid = ({ before, input }: Turn): boolean => {
     }
     case "ChildAttached":
     case "ChildDetached":
+    case "ChildBeat":
+    case "ChildProgressed":
       return childOf(before, input.ref)?.born !== true
     case "SpareReady":
     case "SpareLost": {
@@ -207,6 +209,9 @@ export const laws: { readonly [name: string]: Law } = {
       if (life._tag !== "Running") continue
       if (life.joined !== child.joined) return `slot ${child.ref.slot} is wrong about the shared state`
       if (life.ready !== child.ready) return `slot ${child.ref.slot} is wrong about being ready`
+      if (life.heardAt !== child.heardAt || life.workedAt !== child.workedAt) {
+        return `slot ${child.ref.slot} has given other signs of life`
+      }
       if (life.told !== child.told) return `slot ${child.ref.slot} thinks it was told ${life.told}, not ${child.told}`
     }
     for (const tenancy of after.tenancies) {
@@ -423,7 +428,8 @@ export const laws: { readonly [name: string]: Law } = {
     if (spawns.length > machine.settings.maxLaunchesPerTurn) return `${spawns.length} were started at once`
     if (machine.recovering || machine.stopping || machine.phase === "Halted") return undefined
     const waiting = SlotTable.tenants(machine.table).some((_) =>
-      _.life._tag === "Waiting" && openStartTimes[machine.phase].includes(_.registration.startTime)
+      _.life._tag === "Waiting" && _.life.heldBy === undefined &&
+      openStartTimes[machine.phase].includes(_.registration.startTime)
     )
     if (!waiting) return undefined
     if (spawns.length < machine.settings.maxLaunchesPerTurn) return "there was room for more"
@@ -448,8 +454,9 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L20 nobody is asked to end without a reason": ({ after, signals }) => {
+  "L20 nobody is asked to end without a reason": ({ actions, after, signals }) => {
     for (const { ref, signal } of signals) {
+      if (signal === "SIGKILL" && hungOf(actions).some((event) => sameRef(event.ref, ref))) continue
       if (signal === "SIGHUP" || after.machine.stopping || tenancyOf(after, ref)!.terminated) continue
       if (after.machine.recovering && isAttached(childOf(after, ref)!.registration) && signal !== "SIGTERM") continue
       return `${signal} to slot ${ref.slot}`
@@ -469,7 +476,8 @@ export const laws: { readonly [name: string]: Law } = {
     for (const { launch } of spawns) {
       for (const { over, ref, registration } of after.tenancies) {
         if (sameRef(ref, launch.ref)) break
-        const passed = !over && SlotTable.find(after.machine.table, ref)?.life._tag === "Waiting" &&
+        const life = over ? undefined : SlotTable.find(after.machine.table, ref)?.life
+        const passed = life?._tag === "Waiting" && life.heldBy === undefined &&
           openStartTimes[after.machine.phase].includes(registration.startTime)
         if (passed) return `slot ${launch.ref.slot} before slot ${ref.slot}`
       }
@@ -477,7 +485,7 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L23 a request is refused for want of room or of its owner only, and takes nothing": (
+  "L23 a request is refused for want of room or of its owner, or for a circle, and takes nothing": (
     { after, before, input, rejections, replies }
   ) => {
     if (input._tag !== "RegisterRequested") return undefined
@@ -497,6 +505,9 @@ export const laws: { readonly [name: string]: Law } = {
     if (reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
     if (reason._tag === "KeyTaken") return undefined
     if (reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
+    if (reason._tag === "StartOrderCycle") {
+      return waitsForItself(before, input.registration) ? undefined : "it does not wait for itself"
+    }
     if (reason._tag !== "SlotsExhausted") return `refused for ${reason._tag}`
     return World.hasRoom(before, input.registration) ? "there is room in the table" : undefined
   },
@@ -1070,7 +1081,73 @@ export const laws: { readonly [name: string]: Law } = {
     if (signature(woken.actions.filter(ordered)) !== signature(actions.filter(ordered))) return "it ordered something"
     const life = SlotTable.find(woken.world.machine.table, input.ref)?.life
     return JSON.stringify(life) === JSON.stringify(tenant.life) ? undefined : "its life is another"
+  },
+
+  "L64 whoever is killed for hanging has given no sign, and was waited for longer than that": (turn) => {
+    const { actions, after, before, signals } = turn
+    for (const { afterMillis, missed, ref } of hungOf(actions)) {
+      const earlier = childOf(before, ref)
+      const child = childOf(after, ref)
+      if (earlier?.born !== true || child === undefined) return `slot ${ref.slot} has no child`
+      if (earlier.told !== undefined) return `slot ${ref.slot} was told to end before`
+      const limit = World.limitOf(child)
+      if (limit?.missed !== missed) return `slot ${ref.slot} has not missed its ${missed}`
+      if (afterMillis !== after.now - limit.since) return `slot ${ref.slot} was not silent for ${afterMillis} ms`
+      if (earlier.spared?.limit !== limit.at) return `slot ${ref.slot} was not looked at before`
+      if (after.now < earlier.spared.until) return `slot ${ref.slot} was killed too early`
+      if (!signals.some((one) => sameRef(one.ref, ref) && one.signal === "SIGKILL" && one.target === "Group")) {
+        return `slot ${ref.slot} was not killed`
+      }
+    }
+    return undefined
+  },
+
+  "L65 whoever hangs is killed in time": ({ after }) => {
+    for (const child of after.children) {
+      const until = child.born && child.told === undefined ? World.waitedFor(child) : undefined
+      if (until === undefined) continue
+      if (until <= after.now) return `slot ${child.ref.slot} should have been killed`
+      const wakeAt = Machine.nextWakeAt(after.machine)
+      if (wakeAt === undefined || wakeAt > until) return `slot ${child.ref.slot} may hang for ever`
+    }
+    return undefined
+  },
+
+  "L66 a beat orders nothing": ({ actions, after, before, input }) => {
+    if (input._tag !== "ChildBeat" || wakes(before.machine, after.now)) return undefined
+    return actions.length > 0 ? `it ordered ${signature(actions)}` : undefined
+  },
+
+  "L67 nobody starts while those are registered that it starts after, and none of them is ready": (
+    { after, spawns }
+  ) => {
+    for (const { launch } of spawns) {
+      const holder = World.holderOf(after, launch.registration)
+      if (holder !== undefined) return `${launch.registration.name} was started before "${holder}" was ready`
+    }
+    return undefined
+  },
+
+  "L68 nobody who waits for itself is let in, by whatever way": ({ before, input, replies }) =>
+    input._tag === "RegisterRequested" && replies.length > 0 && waitsForItself(before, input.registration)
+      ? `${input.registration.name} waits for itself`
+      : undefined
+}
+
+const hungOf = (actions: ReadonlyArray<Machine.Action>) =>
+  actions.flatMap((action) => action._tag === "Publish" && action.event._tag === "Hung" ? [action.event] : [])
+
+/** Whether a name is found again when one goes from who waits to whom it waits for, by every way. */
+const waitsForItself = ({ tenancies }: World.World, { after = [], name }: Registration): boolean => {
+  let reached: ReadonlyArray<string> = after
+  for (const _ of tenancies) {
+    reached = [
+      ...reached,
+      ...tenancies.filter((one) => !one.over && reached.includes(one.registration.name))
+        .flatMap(({ registration }) => registration.after ?? [])
+    ].filter((one, index, all) => all.indexOf(one) === index)
   }
+  return reached.includes(name)
 }
 
 /** The wish of the life that ends in this turn; in vain if it was told to end or nobody starts any more. */
@@ -1122,8 +1199,10 @@ export const prospects: { readonly [name: string]: Law } = {
       if (machine.phase === "Halted") return undefined
       const child = world.children.find((one) => !one.born || one.told !== undefined)
       const wakeAt = Machine.nextWakeAt(machine)
+      // Whoever goes on giving signs of life is looked at for ever.
+      const idle = wakeAt === undefined || wakeAt === SlotTable.nextWatchAt(machine.table)
       const input: Machine.Input | undefined = child === undefined
-        ? wakeAt !== undefined
+        ? !idle
           ? { _tag: "Woke" }
           : machine.phase === "Startup" || machine.phase === "Consistent"
           ? { _tag: "PhaseReached", phase: "Run", run: machine.startupRun }

@@ -36,6 +36,11 @@ export interface Child {
   /** By when it must have been sent SIGKILL. */
   readonly killBy: number
   readonly bornAt: number
+  /** When its loop, and its work, were last known to go on. */
+  readonly heardAt: number
+  readonly workedAt: number
+  /** The limit that has passed, and until when it is waited for all the same, by the world's own reckoning. */
+  readonly spared: { readonly limit: number; readonly until: number } | undefined
 }
 
 /** What the world knows of one tenancy, beside the machine's own word. */
@@ -127,6 +132,10 @@ export interface Bounds {
   readonly killAfter?: number
   /** Children say that they are ready, too late even; elsewhere being ready decides nothing and is left out. */
   readonly ready?: boolean
+  /** Children give signs of life, too late even, as long as they like. */
+  readonly signs?: boolean
+  /** How much later than it has asked for the machine may be woken. */
+  readonly lateness?: number
   /** Facts may be heard after the time at which the machine wanted to be woken. */
   readonly late?: boolean
   /** Somebody may want workers to start at once, and those that are parked to start again. */
@@ -268,7 +277,7 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   inputs.push({ _tag: "ReloadRequested" })
   for (const mode of ["Smart", "Fast", "Immediate"] as const) inputs.push({ _tag: "ShutdownRequested", mode })
   for (const child of world.children) childFacts(world, bounds, child, inputs)
-  if (bounds.ready === true) lateReports(world, inputs)
+  if (bounds.ready === true) lateReports(world, bounds, inputs)
   spareFacts(world.reserve, inputs)
   const heard = inputs.map((input): Fact => ({ input, at: now }))
   const wakeAt = Machine.nextWakeAt(machine)
@@ -276,6 +285,7 @@ export const facts = (world: World, bounds: Bounds): ReadonlyArray<Fact> => {
   heard.push({ input: woke, at: now })
   if (wakeAt !== undefined && wakeAt > now) {
     heard.push({ input: woke, at: wakeAt })
+    if (bounds.lateness !== undefined) heard.push({ input: woke, at: wakeAt + bounds.lateness })
     if (bounds.late === true) { for (const input of inputs) heard.push({ input, at: wakeAt }) }
   }
   return heard
@@ -350,6 +360,7 @@ const childFacts = (world: World, bounds: Bounds, child: Child, inputs: Array<Ma
     return
   }
   if (bounds.ready === true) inputs.push({ _tag: "ChildReady", ref })
+  if (bounds.signs === true) signsOf(ref, inputs)
   if (isAttached(child.registration)) {
     inputs.push(child.joined ? { _tag: "ChildDetached", ref } : { _tag: "ChildAttached", ref })
   }
@@ -361,11 +372,44 @@ const childFacts = (world: World, bounds: Bounds, child: Child, inputs: Array<Ma
   }
 }
 
+const signsOf = (ref: SlotRef, inputs: Array<Machine.Input>): void => {
+  inputs.push({ _tag: "ChildBeat", ref }, { _tag: "ChildProgressed", ref, progress: { done: 1 } })
+}
+
+/** Which sign of a child is due first, since when and by when. */
+export const limitOf = (
+  { bornAt, heardAt, ready, registration, workedAt }: Child
+): { readonly missed: string; readonly since: number; readonly whole: number; readonly at: number } | undefined => {
+  const { heartbeatMillis, progressTimeoutMillis, readyTimeoutMillis } = registration
+  const asked: ReadonlyArray<readonly [string, number, number | undefined]> = ready
+    ? [["Heartbeat", heardAt, heartbeatMillis], ["Progress", workedAt, progressTimeoutMillis]]
+    : [["Ready", bornAt, readyTimeoutMillis]]
+  const limits = asked.flatMap(([missed, since, whole]) =>
+    whole === undefined ? [] : [{ missed, since, whole, at: since + whole }]
+  )
+  return limits.toSorted((self, that) => self.at - that.at)[0]
+}
+
+/** Until when a child is waited for. */
+export const waitedFor = (child: Child): number | undefined => {
+  const limit = limitOf(child)
+  return limit !== undefined && child.spared?.limit === limit.at ? child.spared.until : limit?.at
+}
+
+/** Whoever is found silent is waited for a twentieth longer, 50 ms at most, or as long again as it was found late. */
+const spare = (child: Child, at: number): Child => {
+  const limit = child.born && child.told === undefined ? limitOf(child) : undefined
+  if (limit === undefined || limit.at > at || child.spared?.limit === limit.at) return child
+  const more = Math.min(limit.whole, Math.max(at - limit.at, Math.min(50, limit.whole / 20)))
+  return { ...child, spared: { limit: limit.at, until: at + more } }
+}
+
 /** What a child has said may arrive when its next life has been begun, or when it rests. */
-const lateReports = (world: World, inputs: Array<Machine.Input>): void => {
+const lateReports = (world: World, bounds: Bounds, inputs: Array<Machine.Input>): void => {
   for (const { over, ref } of world.tenancies) {
     if (over || world.children.some((child) => child.born && sameRef(child.ref, ref))) continue
     inputs.push({ _tag: "ChildReady", ref }, { _tag: "ChildAttached", ref }, { _tag: "ChildDetached", ref })
+    if (bounds.signs === true) signsOf(ref, inputs)
   }
 }
 
@@ -486,6 +530,13 @@ export const changeOf = (
   const wanted = tenancy && changed(tenancy.registration, policy)
   return wanted === undefined || sanityCheck(wanted) !== undefined ? undefined : wanted
 }
+/** A name that somebody bears and nobody of these is ready, of those that a worker starts after. */
+export const holderOf = ({ children, tenancies }: World, { after = [] }: Registration): string | undefined =>
+  after.find((name) => {
+    const bearers = tenancies.filter((one) => !one.over && one.registration.name === name)
+    const isReady = ({ ref }: Tenancy) => children.some((child) => child.ready && sameRef(child.ref, ref))
+    return bearers.length > 0 && !bearers.some(isReady)
+  })
 
 /** Whether its failures are too many, by the world's own reckoning. */
 export const isGivenUp = (tenancy: Tenancy): boolean => {
@@ -583,15 +634,21 @@ export const apply = (
   }
   switch (input._tag) {
     case "ChildStarted":
-      change(input.ref, { born: true, bornAt: at })
+      change(input.ref, { born: true, bornAt: at, heardAt: at, workedAt: at })
       amend(input.ref, (one) => ({ births: one.births + 1, fresh: false }))
       break
     case "ChildReady":
-      if (children.some((one) => one.born && sameRef(one.ref, input.ref))) {
-        change(input.ref, { ready: true })
+      if (children.some((one) => one.born && !one.ready && sameRef(one.ref, input.ref))) {
+        change(input.ref, { ready: true, heardAt: at, workedAt: at })
         const { replaces } = tenancies.find((one) => sameRef(one.ref, input.ref))!
         if (replaces !== undefined) amend(replaces, () => ({ terminated: true }))
       }
+      break
+    case "ChildBeat":
+      change(input.ref, { heardAt: at })
+      break
+    case "ChildProgressed":
+      change(input.ref, { heardAt: at, workedAt: at })
       break
     case "ChildAttached":
     case "ChildDetached":
@@ -705,7 +762,10 @@ export const apply = (
           joined: false,
           told: undefined,
           killBy: Number.POSITIVE_INFINITY,
-          bornAt: at
+          bornAt: at,
+          heardAt: at,
+          workedAt: at,
+          spared: undefined
         }]
         break
       case "Signal": {
@@ -740,6 +800,7 @@ export const apply = (
         break
     }
   }
+  children = children.map((child) => spare(child, at))
   tenancies = settled(tenancies, children)
   return {
     world: { machine, now: at, children, tenancies, waiting, crashesLeft, failedBirthsLeft, requests, reserve },
@@ -827,7 +888,8 @@ export const key = (world: World, bounds: Bounds): string => {
     else if (life._tag === "Resting") text += life.dueAt - now
     else if (life._tag === "Running") {
       text += `${life.ready ? 1 : 0}${life.joined ? 1 : 0}${life.told ?? ""}${since(life.killAt)}`
-    }
+      if (life.watchAt !== undefined && life.told === undefined) text += signsKey(life, tenant.registration, now)
+    } else if (life._tag === "Waiting") text += life.heldBy ?? ""
   }
   if (bounds.byWorkers !== undefined) text += ownersKey(world, seated)
   if (bounds.waits !== undefined) text += lobbyKey(world, seated)
@@ -835,6 +897,20 @@ export const key = (world: World, bounds: Bounds): string => {
 }
 
 const policyOf = ({ restart, stopLadder, stopTimeoutMillis }: Registration) => [restart, stopLadder, stopTimeoutMillis]
+
+/** When who is watched gave its last signs, as far as somebody asks for them. */
+const signsKey = (
+  { grace, heardAt, ready, startedAt, watchAt, workedAt }: SlotTable.Running,
+  { heartbeatMillis, progressTimeoutMillis }: Registration,
+  now: number
+): string =>
+  `~${watchAt! - now},${
+    ready
+      ? `${heartbeatMillis === undefined ? "" : now - heardAt}/${
+        progressTimeoutMillis === undefined ? "" : now - workedAt
+      }`
+      : now - startedAt
+  },${grace === undefined ? "" : `${grace.limit - now}/${grace.until - now}`}`
 
 /** No policy of the worlds grows after more failures than these. */
 const maxRow = 4

@@ -71,6 +71,29 @@ const kinds = {
     restart: { _tag: "After", delayMillis: 2_000, onSuccess: "Unregister" },
     stopTimeoutMillis: 2_000
   }),
+  beater: registration("beater", {
+    heartbeatMillis: 1_000,
+    restart: { _tag: "After", delayMillis: 1_000, onSuccess: "Unregister" },
+    stopTimeoutMillis: 1_000
+  }),
+  patientBeater: registration("patientBeater", { heartbeatMillis: 20_000, stopTimeoutMillis: 20_000 }),
+  toiler: registration("toiler", {
+    ...attached,
+    readyTimeoutMillis: 2_000,
+    heartbeatMillis: 2_000,
+    progressTimeoutMillis: 3_000,
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" },
+    stopTimeoutMillis: 1_000
+  }),
+  first: registration("first", { restart: { _tag: "After", delayMillis: 20_000, onSuccess: "Unregister" } }),
+  /** After the first, whoever else there is. */
+  second: registration("second", {
+    after: ["nobody", "first"],
+    restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" }
+  }),
+  third: registration("third", { after: ["second", "first"], startTime: "PostmasterStart" }),
+  /** Would close the circle. */
+  circular: registration("first", { after: ["third"] }),
   parallel: registration("parallel", { class: "parallel", startTime: "ConsistentState" }),
   climber: registration("climber", {
     restart: { _tag: "After", delayMillis: 0, onSuccess: "Unregister" },
@@ -422,6 +445,37 @@ export const worlds: { readonly [name: string]: Bounds } = {
     crashes: 1,
     failedBirths: 0
   },
+  "workers that give signs of life, as long as they like": {
+    killAfter: 1_000,
+    slots: 1,
+    registrations: 2,
+    menu: [kinds.beater, kinds.toiler],
+    crashes: 0,
+    failedBirths: 0,
+    ready: true,
+    signs: true,
+    late: true,
+    lateness: 300
+  },
+  "signs of life beside others": {
+    killAfter: 1_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.patientBeater],
+    crashes: 0,
+    failedBirths: 0,
+    ready: true,
+    signs: true
+  },
+  "workers that start after others": {
+    killAfter: 10_000,
+    slots: 2,
+    registrations: 2,
+    menu: [kinds.first, kinds.second, kinds.third, kinds.circular],
+    crashes: 0,
+    failedBirths: 0,
+    ready: true
+  },
   "workers that belong to workers that belong to a worker": {
     slots: 3,
     registrations: 3,
@@ -455,6 +509,26 @@ export const full: { readonly [name: string]: Bounds } = {
     menu: [kinds.job, kinds.eternal, kinds.attachedRester, kinds.attachedService],
     crashes: 2,
     failedBirths: 2
+  },
+  "workers that start after others, and come and go": {
+    slots: 3,
+    registrations: 3,
+    menu: [kinds.first, kinds.second, kinds.third, kinds.circular],
+    crashes: 0,
+    failedBirths: 1,
+    ready: true
+  },
+  "signs of life, and crashes": {
+    killAfter: 1_000,
+    slots: 1,
+    registrations: 1,
+    menu: [kinds.toiler],
+    crashes: 2,
+    failedBirths: 1,
+    ready: true,
+    signs: true,
+    late: true,
+    lateness: 300
   },
   "a spare, two slots": {
     slots: 2,

@@ -43,6 +43,7 @@ const none = {
   replacements: 0,
   replaced: 0,
   "failed successors": 0,
+  hung: 0,
   signals: 0,
   spares: 0,
   "spares taken": 0,

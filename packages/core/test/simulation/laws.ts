@@ -27,7 +27,8 @@ export const laws = {
   parking: "S19 whoever fails too often is given up, nobody else is, and it starts again when somebody wants it to",
   wishes: "S20 whoever asks for another life gets it in its time and is not blamed, unless it was told to end",
   replacing:
-    "S21 a worker is terminated for its successor when that is ready, and not before; a successor that fails before is gone, and the other stays"
+    "S21 a worker is terminated for its successor when that is ready, and not before; a successor that fails before is gone, and the other stays",
+  liveness: "S22 whoever hangs is killed in time, nobody else is, and it has failed"
 } as const
 
 export type Law = keyof typeof laws

@@ -154,6 +154,9 @@ const sameStatus = (self: ExitStatus, that: ExitStatus): boolean =>
   (self._tag !== "Signaled" || (self.signal === (that as typeof self).signal &&
     self.ordered === (that as typeof self).ordered))
 
+/** Whoever is told to end for these has failed all the same. */
+const hangs: ReadonlySet<string | undefined> = new Set(["NotReady", "NoHeartbeat", "NoProgress"])
+
 export const make = (world: World): Observer => {
   const { chronicle, classLimits, clock, maxWorkers, registrants, registrations, spawner } = world
   const { broken } = chronicle
@@ -456,7 +459,7 @@ export const make = (world: World): Observer => {
         now.latest - tenant.bornAt.earliest >= healthy ? 0 : tenant.row[0],
         now.earliest - tenant.bornAt.latest >= healthy ? 0 : tenant.row[1]
       ]
-      if (event.told === undefined) failed(tenant, next, 0)
+      if (event.told === undefined || hangs.has(event.stopCause)) failed(tenant, next, 0)
     }
     tenant.lastExit = event.status._tag
     for (const other of tenants.values()) {
@@ -493,7 +496,6 @@ export const make = (world: World): Observer => {
   const hearAbout = (tenant: Tenant, event: AboutTenant): void => {
     switch (event._tag) {
       case "Registered":
-      case "Hung":
       case "Progressed":
         return
       case "Replacing":
@@ -525,6 +527,8 @@ export const make = (world: World): Observer => {
         tenant.ready = true
         if (tenant.state === "Started") tenant.state = "Ready"
         return readied(tenant)
+      case "Hung":
+        return hung(event)
       case "NotStarted":
         if (tenant.state !== "Starting") broken("story", `${event.name} was not started and is ${tenant.state}`)
         if (!spawner.failedBirths.delete(formatRef(event.ref))) {
@@ -725,6 +729,40 @@ export const make = (world: World): Observer => {
     }
   }
 
+  /** A limit that is found late is made as long again at most, and some milliseconds. */
+  const checkSigns = (): void => {
+    for (const { hangs, over, pid, registration, signedAt, told } of spawner.lives.values()) {
+      const { heartbeatMillis } = registration
+      if (!hangs || over || told.size > 0 || heartbeatMillis === undefined) continue
+      if (chronicle.now() > signedAt + 2 * heartbeatMillis + 50) {
+        broken("liveness", `pid ${pid} has given no sign for ${chronicle.now() - signedAt} ms`)
+      }
+    }
+  }
+
+  let slept = clock.monotonic() - chronicle.now()
+  let lastSleep = Number.NEGATIVE_INFINITY
+  /** When the machine slept last, as far as that has been noticed. */
+  const sleptAt = (): number => {
+    const now = clock.monotonic() - chronicle.now()
+    if (now !== slept) lastSleep = chronicle.now()
+    slept = now
+    return lastSleep
+  }
+
+  const hung = ({ afterMillis, missed, name, pid, ref }: Extract<PostmasterEvent, { readonly _tag: "Hung" }>): void => {
+    chronicle.count("hung")
+    const life = spawner.lives.get(ref.slot)
+    if (life?.pid !== pid) return
+    const { heartbeatMillis = 0, readyTimeoutMillis = 0 } = life.registration
+    // Nobody can tell a worker that hangs from one that slept while time went on.
+    const isTrue = missed === "Ready" ? !life.saidReady : life.hangs || sleptAt() >= life.signedAt
+    if (!isTrue) broken("liveness", `${name} (pid ${pid}) is said to hang for want of ${missed}`)
+    if (afterMillis < (missed === "Ready" ? readyTimeoutMillis : heartbeatMillis)) {
+      broken("liveness", `${name} (pid ${pid}) was waited for only ${afterMillis} ms`)
+    }
+  }
+
   const checkCrashGroup = (): void => {
     if (!recovering || chronicle.now() <= crashedAt + world.maxCrash) return
     for (const { ref, registration } of tenants.values()) {
@@ -780,6 +818,8 @@ export const make = (world: World): Observer => {
       if (snapshot.freeSlots !== maxWorkers - snapshot.workers.length) broken("limits", `${snapshot.freeSlots} free`)
       snapshot.workers.forEach(checkWorker)
       checkDeadlines()
+      checkSigns()
+      sleptAt()
       checkCrashGroup()
       checkSpares(snapshot)
       if (crashOf !== undefined) broken("story", `the crash of ${crashOf} was not detected`)

@@ -111,6 +111,8 @@ const drawWorker = (random: Random.Random, name: string, byWorker: boolean): Wor
     startTime: weighted([[1, "PostmasterStart"], [1, "ConsistentState"], [4, "RecoveryFinished"]] as const),
     restart: parallel ? "never" : drawRestart(random),
     spare: chance(0.85),
+    heartbeat: chance(0.3) ? millis(10 * minute, 12 * hour) : undefined,
+    readyTimeout: chance(0.1) ? millis(second, 2 * minute) : undefined,
     // Of what the application registers it says nothing.
     ownership: chance(byWorker ? 0.6 : 0.1) ? "registrant" : "postmaster",
     stopTimeout: weighted<BackgroundWorker.Options<typeof Schema.Void>["stopTimeout"]>([

@@ -11,7 +11,14 @@ import * as Outcome from "@effect-postmaster/core/Outcome"
 import { PostmasterRpcs } from "@effect-postmaster/core/PostmasterRpcs"
 import { isAttached, type LifeRef, type Registration } from "@effect-postmaster/core/Registration"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
+import {
+  type Child,
+  type ChildReport,
+  type Launch,
+  type SignOfLife,
+  type Spare,
+  Spawner
+} from "@effect-postmaster/core/Spawner"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Deferred from "effect/Deferred"
@@ -55,6 +62,8 @@ interface Script {
   readonly exitBreaks: boolean
   /** Passing on a SIGTERM fails. The contract forbids it; it must harm nobody else. */
   readonly signalBreaks: boolean
+  /** How long after it is ready its main loop stands still. */
+  readonly hangs: number
   /** When it registers others. */
   readonly recruits: ReadonlyArray<number>
   /** It registers one more when it ends. */
@@ -97,6 +106,7 @@ const write = (random: Random): Script => {
     sweep: chance(0.8) ? 0 : millis(1, maxSweep),
     exitBreaks: chance(0.005),
     signalBreaks: chance(0.01),
+    hangs: chance(0.85) ? never : millis(1, 24 * hour),
     recruits: chance(0.85)
       ? []
       : Array.from({ length: 1 + below(3) }, () => millis(1, chance(0.5) ? second : 6 * hour)),
@@ -139,6 +149,9 @@ export interface Life {
   /** It has joined the shared state and not left it. */
   readonly joined: boolean
   readonly saidReady: boolean
+  /** When it gave its last sign of life, and whether there will be none any more. */
+  readonly signedAt: number
+  readonly hangs: boolean
   readonly over: boolean
   /** Ends it from outside, as `kill` in another terminal would. */
   readonly kill: (signal: string) => void
@@ -259,8 +272,8 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         spares.delete(pid)
-        // Whoever was taken is another's.
-        return born.has(pid) || script.sweep === 0 ? Effect.void : Effect.sleep(script.sweep)
+        // Whoever was taken is another's; and a loss that is told by a failure is told when all is swept up.
+        return born.has(pid) || script.lossBreaks || script.sweep === 0 ? Effect.void : Effect.sleep(script.sweep)
       })
     )
     yield* later(scope, script.lasts, () => lose(script.cause))
@@ -280,7 +293,7 @@ export const make = (
 
   const bear = Effect.fnUntraced(function*(
     launch: Launch,
-    report: (report: ChildReport) => void,
+    report: (report: ChildReport | SignOfLife) => void,
     given?: Spare
   ) {
     const { ref, registration } = launch
@@ -333,6 +346,8 @@ export const make = (
     let status: ExitStatus | undefined
     let joined = false
     let saidReady = false
+    let signedAt = chronicle.now()
+    let hangs = false
     chronicle.count("lives")
     born.set(pid, ref)
     born.delete((pid - maxRemembered) as Pid)
@@ -365,6 +380,12 @@ export const make = (
       get saidReady() {
         return saidReady
       },
+      get signedAt() {
+        return signedAt
+      },
+      get hangs() {
+        return hangs
+      },
       get over() {
         return status !== undefined
       },
@@ -380,17 +401,34 @@ export const make = (
       })
     )
 
+    const third = Math.floor((registration.heartbeatMillis ?? never) / 3)
+    const beat: Effect.Effect<void> = Effect.suspend(() => {
+      if (status !== undefined || hangs) return Effect.void
+      signedAt = chronicle.now()
+      report({ _tag: "Beat" })
+      return after(scope, third, beat)
+    })
+    const beats = Effect.suspend(() => {
+      if (third === never) return Effect.void
+      signedAt = chronicle.now()
+      return Effect.andThen(
+        after(scope, third, beat),
+        later(scope, script.hangs, () => {
+          hangs = true
+        })
+      )
+    })
+
     if (script.attachesEarly) join()
-    yield* later(
-      scope,
-      script.ready,
-      () => {
-        if (status !== undefined) return
-        join()
-        saidReady = true
-        report("Ready")
-      }
-    )
+    const beReady = Effect.suspend(() => {
+      if (status !== undefined) return Effect.void
+      join()
+      saidReady = true
+      report("Ready")
+      return beats
+    })
+    if (script.ready === 0) yield* beReady
+    else if (script.ready !== never) yield* after(scope, script.ready, beReady)
     join()
     for (const delay of script.recruits) yield* after(scope, delay, another)
     yield* later(scope, script.lasts, () => end(script.end, script.clean && isOrderly(script.end)))
