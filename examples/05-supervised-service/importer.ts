@@ -28,7 +28,7 @@ export const Importer = BackgroundWorker.make("importer", {
   }),
   flags: ["SharedMemory"],
   after: [Rates],
-  readyTimeout: "10 seconds",
+  readyTimeout: "30 seconds",
   heartbeat: "3 seconds",
   // More than the cache's heartbeat: whoever waits for a cache that hangs must not be taken for it.
   progressTimeout: "6 seconds",

@@ -21,7 +21,7 @@ export const Rates = BackgroundWorker.make("rates", {
   entry: { module: new URL(import.meta.url) },
   protocol,
   flags: ["SharedMemory"],
-  readyTimeout: "10 seconds",
+  readyTimeout: "30 seconds",
   heartbeat: "3 seconds",
   restart: Restart.exponential("200 millis", { max: "10 seconds" })
 })
