@@ -62,7 +62,7 @@ const ServerLive = HttpRouter.serve(
 
 const service = Effect.gen(function*() {
   const { address } = yield* HttpServer.HttpServer
-  yield* Console.error(`listening on ${HttpServer.formatAddress(address)}`)
+  yield* Console.error(`process ${process.pid} listens on ${HttpServer.formatAddress(address)}`)
   const ordersPerLife = yield* Config.schema(
     Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.Natural)),
     "ORDERS_PER_LIFE"

@@ -42,7 +42,7 @@ const until = <A extends string>(look: Effect.Effect<A>, pattern: RegExp): Effec
 const serve = Effect.fnUntraced(function*(env: Readonly<Record<string, string>> = {}) {
   const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
   const program = yield* start(example, [], { LOG_FOLDER: folder, ...env })
-  const [, url] = yield* program.says(/^listening on (http:\S+)$/m)
+  const [, url] = yield* program.says(/^process \d+ listens on (http:\S+)$/m)
   const ask = (method: "GET" | "POST", path: string): Effect.Effect<string> =>
     Effect.promise((signal) => fetch(`${url}${path}`, { method, signal }).then((response) => response.text()))
   const workers = ask("GET", "/workers")
@@ -125,7 +125,7 @@ describe(example, () => {
           )
           assert.strictEqual(begun?.annotations["worker"], "importer")
         }
-        assert.deepStrictEqual(entries.at(-1)?.message, "postmaster is shut down")
+        assert.strictEqual(entries.at(-1)?.message, "postmaster is shut down")
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     300_000
   )
@@ -147,4 +147,14 @@ describe(example, () => {
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     120_000
   )
+
+  it.live("takes its workers along when it is killed itself", () =>
+    Effect.gen(function*() {
+      const { child, importsAfter, pidOf } = yield* serve()
+      const importer = yield* importsAfter(0)
+      const processes = descendants(child.pid!)
+      assert.includeMembers([...processes], [importer, yield* pidOf("rates")])
+      child.kill("SIGKILL")
+      yield* until(Effect.sync(() => processes.filter(isAlive).join(" ")), /^$/)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), 120_000)
 })
