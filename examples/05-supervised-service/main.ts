@@ -31,12 +31,8 @@ import { Routes } from "./routes.ts"
 const LogLive = Layer.unwrap(Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const { join } = yield* Path.Path
-  const folder = yield* Config.String("LOG_FOLDER").pipe(
-    Config.withDefault(undefined),
-    Effect.flatMap((folder) =>
-      folder === undefined ? fs.makeTempDirectory({ prefix: "supervised-service-" }) : Effect.succeed(folder)
-    )
-  )
+  const given = yield* Config.String("LOG_FOLDER").pipe(Config.withDefault(undefined))
+  const folder = given ?? (yield* fs.makeTempDirectory({ prefix: "supervised-service-" }))
   const path = join(folder, "service.log")
   yield* Console.error(`log in ${path}`)
   return NodeLogFile.layer({ path, maxBytes: 1024 * 1024, maxFiles: 5 })
@@ -77,8 +73,7 @@ const service = Effect.gen(function*() {
 })
 
 NodeSignals.launch(Layer.provide(Layer.effectDiscard(service), ServerLive)).pipe(
-  Effect.provide(PostmasterLive),
-  Effect.provide(LogLive),
+  Effect.provide(Layer.provideMerge(PostmasterLive, LogLive)),
   Effect.provideService(References.LogToStderr, true),
   NodeSignals.runMain
 )
