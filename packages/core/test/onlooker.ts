@@ -100,6 +100,16 @@ export class Onlooker {
       case "Parked":
         row.state = "Parked"
         return
+      case "Replacing": {
+        // Whoever is to take its place has its present policy.
+        const successor = this.rows.get(event.successor.slot)!
+        successor.restart = row.restart
+        delete successor.stopLadder
+        delete successor.stopTimeoutMillis
+        if (row.stopLadder !== undefined) successor.stopLadder = row.stopLadder
+        if (row.stopTimeoutMillis !== undefined) successor.stopTimeoutMillis = row.stopTimeoutMillis
+        return
+      }
       case "PolicyChanged": {
         const { restart, ...stop } = event.policy
         row.restart = restart ?? row.restart
