@@ -173,8 +173,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever belongs to a life that is over is registered",
-      "bereaved(state, registration, owner) ?? (holder",
-      "(holder"
+      "bereaved(state, registration, owner) ?? ",
+      ""
     ],
     [
       "whatever a worker registers belongs to it",
@@ -238,7 +238,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a terminated worker comes back",
-      "  tenant.doomed = true\n",
+      "  SlotTable.doom(turn.state.table, tenant)\n",
       ""
     ],
     [
@@ -483,8 +483,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "an immediate shutdown only asks",
-      "  if (state.shutdown === \"Immediate\") tellAll(turn, SlotTable.hasChild, \"SIGQUIT\")\n",
-      "  if (false) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\")\n"
+      "  if (state.shutdown === \"Immediate\") tellAll(turn, SlotTable.hasChild, \"SIGQUIT\", \"ShuttingDown\")\n",
+      "  if (false) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\", \"ShuttingDown\")\n"
     ],
     [
       "recovery waits for isolated workers",
@@ -728,8 +728,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a successor that is terminated takes the place all the same",
-      "  tenant.doomed = true\n  standDown(turn.state, tenant)\n",
-      "  tenant.doomed = true\n"
+      "  standDown(turn.state, tenant)\n  if (SlotTable.hasChild(tenant)) ask",
+      "  if (SlotTable.hasChild(tenant)) ask"
     ],
     [
       "whoever ends leaves a successor with one chance only",
@@ -768,7 +768,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a successor needs no room",
-      "notReplaceable(state, before) ?? crowded(state, before.registration)",
+      "notReplaceable(state, before) ?? noRoom(turn, { registration: withoutKey(before.registration), since: now })",
       "notReplaceable(state, before)"
     ],
     [
@@ -1021,8 +1021,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever has gone is still seen",
-      "  leave(self, tenant)\n  touch(self, tenant)\n",
-      "  leave(self, tenant)\n"
+      "  leave(self, tenant)\n  passKey(self, tenant)\n  touch(self, tenant)\n",
+      "  leave(self, tenant)\n  passKey(self, tenant)\n"
     ]
   ]),
   ...inWhatIsSeen("internal/machine.ts", [
@@ -1295,14 +1295,14 @@ export const faults: ReadonlyArray<Fault> = [
     ["a ladder has one rung", "stopLadder ?? [{ signal", "[{ signal"],
     [
       "a ladder is gone down from its second rung",
-      "climb(turn, tenant, life, 0, target)",
-      "climb(turn, tenant, life, 1, target)"
+      "climb(turn, tenant, life, 0, target, cause)",
+      "climb(turn, tenant, life, 1, target, cause)"
     ],
     ["a rung is left out", "life.rung + 1, \"Group\"", "life.rung + 2, \"Group\""],
     [
       "nobody goes further down a ladder",
-      "climb(turn, tenant, life, life.rung + 1, \"Group\")",
-      "tell(turn, tenant, \"SIGKILL\", \"Group\")"
+      "climb(turn, tenant, life, life.rung + 1, \"Group\", cause)",
+      "tell(turn, tenant, { signal: \"SIGKILL\", target: \"Group\", cause })"
     ],
     ["a signal that is repeated is left out", " && !(again && signal === life.told)) return", ") return"],
     ["a ladder is begun again and again", " || life.rung !== undefined) return\n", ") return\n"],
@@ -1359,7 +1359,7 @@ export const faults: ReadonlyArray<Fault> = [
     ["whoever goes away waits on", "  if (waiter !== undefined) return dismiss(turn, waiter)\n", ""],
     [
       "what was given and not heard of is kept",
-      "  if (tenant?.request === request) terminateRequested(turn, tenant)\n",
+      "  if (tenant?.request === request) terminateRequested(turn, tenant, \"Terminated\")\n",
       ""
     ],
     [
@@ -1393,8 +1393,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody is woken for the end of a wait",
-      "earliest(nextSpareAt(state), Lobby.nextDeadlineAt(state.lobby))",
-      "nextSpareAt(state)"
+      "        Lobby.nextDeadlineAt(state.lobby)\n",
+      "        undefined\n"
     ],
     ["a copy forgets who waits", "  lobby: Lobby.copy(self.lobby),\n", "  lobby: Lobby.make(),\n"],
     ["nobody is told how long it has waited", "now > since ? { waitedMillis: now - since } : undefined", "undefined"]
@@ -1462,8 +1462,17 @@ export const faults: ReadonlyArray<Fault> = [
       "  if (tenant.job) self.jobs++\n  touch(self, tenant)\n",
       "  if (tenant.job) self.jobs++\n"
     ],
-    ["whoever has gone still holds its key", "  hold(self, tenant, undefined)\n", ""],
-    ["a key is held by nobody", "  hold(self, tenant, tenant)\n", ""],
+    [
+      "whoever has gone still holds its key",
+      "  leave(self, tenant)\n  passKey(self, tenant)\n",
+      "  leave(self, tenant)\n"
+    ],
+    ["a key is held by nobody", "  join(self, tenant)\n  passKey(self, tenant)\n", "  join(self, tenant)\n"],
+    [
+      "whoever was told to end keeps its key",
+      "  tenant.doomed = true\n  passKey(self, tenant)\n",
+      "  tenant.doomed = true\n"
+    ],
     ["keys that nobody holds pile up", "  sweep(self, self.keys, (held) => held === undefined)\n", ""]
   ]),
   ...inSpares("internal/spares.ts", [
@@ -1586,8 +1595,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody wakes the machine for a spare",
-      "earliest(nextSpareAt(state), Lobby.nextDeadlineAt(state.lobby))",
-      "Lobby.nextDeadlineAt(state.lobby)"
+      "earliest(nextSpareAt(state), SlotTable.nextWatchAt(state.table))",
+      "SlotTable.nextWatchAt(state.table)"
     ],
     [
       "spares are begun before their time",
@@ -1896,7 +1905,7 @@ export const faults: ReadonlyArray<Fault> = [
       "  publish(turn, { _tag: \"Hung\"",
       "  if (missed === \"Ready\") return tell(turn, tenant, \"SIGTERM\", \"Group\")\n  publish(turn, { _tag: \"Hung\""
     ],
-    ["nobody can tell why it was killed", "  life.missed = missed\n", ""],
+    ["nobody can tell why it was killed", "cause: hangCauses[missed]", "cause: \"Terminated\""],
     [
       "the time beyond a limit is for every limit",
       "  if (life.grace?.limit !== limit?.at) life.grace = undefined\n",
