@@ -28,6 +28,8 @@ export interface Job {
   readonly spin: boolean
   /** How long whoever bears it waits before it bears the next one. */
   readonly restartMillis: number
+  /** How long it may give no sign of life. Absent: for ever. */
+  readonly heartbeatMillis?: number
 }
 
 /** One worker, and those that follow it under the same token. It ends with the scope it was begun in. */
@@ -38,6 +40,8 @@ export interface Life {
   readonly startedAt?: bigint
   /** Ends it hard and sees to it that another follows; answers when that began. */
   readonly crash?: Effect.Effect<bigint, Failed>
+  /** Stops it where it stands, as a hang would; answers when. */
+  readonly freeze?: Effect.Effect<bigint, Failed>
   /** The next time its bearer hears of its end. */
   readonly nextDeath?: Effect.Effect<bigint, Failed>
   /** The next time its bearer knows that another one exists. */

@@ -10,6 +10,7 @@ import type { Heat, Options } from "./line.ts"
 import { bytes, calls } from "./lines/calls.ts"
 import { crash } from "./lines/crash.ts"
 import { fiber } from "./lines/fiber.ts"
+import { hang } from "./lines/hang.ts"
 import { hold } from "./lines/hold.ts"
 import { many } from "./lines/many.ts"
 import { memory } from "./lines/memory.ts"
@@ -26,6 +27,7 @@ import { progress } from "./rounds.ts"
 const heats: ReadonlyArray<Heat> = [
   start,
   crash,
+  hang,
   rest,
   calls,
   bytes,
@@ -70,7 +72,6 @@ const select = (only: string | undefined): ReadonlyArray<Heat> => {
   if (only === undefined) return heats
   const wanted = only.split(",").map((line) => line.trim().toUpperCase())
   for (const line of wanted) {
-    if (Report.laterLines.has(line)) refuse(`${line} is ${Report.laterLines.get(line)}`)
     if (!heats.some(({ lines }) => lines.includes(line))) refuse(`there is no line ${JSON.stringify(line)}`)
   }
   return heats.filter(({ lines }) => lines.some((line) => wanted.includes(line)))

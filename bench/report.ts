@@ -54,13 +54,6 @@ export const write = (heat: Heat, full: boolean, outcome: Outcome): void => {
 const read = (heat: Heat): Result | undefined =>
   existsSync(fileOf(heat)) ? JSON.parse(readFileSync(fileOf(heat), "utf8")) as Result : undefined
 
-/** Lines about what is not there yet: said, and not measured. */
-const later: ReadonlyArray<readonly [line: string, reason: string]> = [
-  ["S15", "not measured: heartbeats are not there yet"]
-]
-
-export const laterLines = new Map(later)
-
 /** What is asked and what is; of what could not be taken, why. */
 const judge = (heat: Heat, { failed, rows }: Outcome): ReadonlyArray<Target> => {
   const why = failed.map(({ detail, entrant }) => `${entrant}: ${detail.split("\n", 1)[0]}`).join("; ")
@@ -149,7 +142,6 @@ export const writePage = (heats: ReadonlyArray<Heat>): void => {
       ? heat.lines.map((line) => [line, heat.title, "–", "–", "–", "–", "not measured"])
       : judge(heat, result.outcome).map(targetRow)
   )
-  const missing = later.map(([line, reason]) => [line, reason, "–", "–", "–", "–", "not measured"])
   const page = [
     "# Results",
     "",
@@ -161,7 +153,7 @@ export const writePage = (heats: ReadonlyArray<Heat>): void => {
     "",
     ...table(
       ["line", "asked", "ours", "best peer", "floor", "ratio", "verdict"],
-      [...targets, ...missing].toSorted(byLine)
+      targets.toSorted(byLine)
     ),
     "",
     ...results.flatMap(({ heat, result }) => result === undefined ? [] : section(heat, result))

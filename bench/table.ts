@@ -27,6 +27,7 @@ export const make = (slots: number): Table => {
   const state = Machine.make({
     maxWorkers: slots,
     classLimits: {},
+    reservedSlots: {},
     killAfter: 5_000,
     stopTimeout: 30_000,
     maxLaunchesPerTurn: 100,

@@ -25,7 +25,7 @@ const workshop = join(workshops, String(process.pid))
 const copy = join(workshop, "packages/core")
 const condition = "@effect-postmaster/source"
 
-const searchMillis = 30_000
+const searchMillis = 90_000
 const testMillis = 120_000
 
 let running: ChildProcess | undefined

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { pathToFileURL } from "node:url"
-import { type Contestant, Failed, failed, type Life, type Session } from "../contestant.ts"
+import { type Contestant, Failed, failed, type Job, type Session } from "../contestant.ts"
 import { Ground, worker } from "../ground.ts"
 import { define } from "../workers/ours.ts"
 
@@ -66,16 +66,18 @@ const open = (postmaster: Postmaster["Service"], module: URL, spares: number): S
     })
   )
   // An application defines its workers once.
-  const definitions = new Map<number, ReturnType<typeof define>>()
-  const definitionOf = (restartMillis: number) => {
-    const known = definitions.get(restartMillis) ?? define({ module, restartMillis })
-    definitions.set(restartMillis, known)
+  const definitions = new Map<string, ReturnType<typeof define>>()
+  const definitionOf = ({ heartbeatMillis, restartMillis }: Job) => {
+    const key = `${restartMillis} ${heartbeatMillis}`
+    const known = definitions.get(key) ?? define({ module, restartMillis, heartbeatMillis })
+    definitions.set(key, known)
     return known
   }
-  const start: Session["start"] = ({ restartMillis, spin, token }) =>
+  const start: Session["start"] = (job) =>
     Effect.gen(function*() {
       yield* settled
-      const definition = definitionOf(restartMillis)
+      const { spin, token } = job
+      const definition = definitionOf(job)
       const askedAt = now()
       const handle = yield* postmaster.register(definition, { token, spin })
       yield* handle.waitForStartup
@@ -110,10 +112,16 @@ const follow = Effect.fnUntraced(function*(handle: WorkerHandle) {
     Effect.ignore,
     Effect.forkScoped
   )
-  const crash: Life["crash"] = Effect.map(handle.pid, (pid) => {
-    const at = now()
-    process.kill(Option.getOrThrow(pid), "SIGKILL")
-    return at
-  })
-  return { crash, nextDeath: Queue.take(deaths), nextStart: Queue.take(starts) }
+  const strike = (signal: "SIGKILL" | "SIGSTOP") =>
+    Effect.map(handle.pid, (pid) => {
+      const at = now()
+      process.kill(Option.getOrThrow(pid), signal)
+      return at
+    })
+  return {
+    crash: strike("SIGKILL"),
+    freeze: strike("SIGSTOP"),
+    nextDeath: Queue.take(deaths),
+    nextStart: Queue.take(starts)
+  }
 })

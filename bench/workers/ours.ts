@@ -4,11 +4,16 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { sign } from "./sign.mjs"
 
-export const define = (options: { readonly module: URL; readonly restartMillis: number }) =>
+export const define = (options: {
+  readonly module: URL
+  readonly restartMillis: number
+  readonly heartbeatMillis?: number | undefined
+}) =>
   BackgroundWorker.make("bench", {
     entry: { module: options.module },
     args: Schema.Struct({ token: Schema.String, spin: Schema.Boolean }),
-    restart: options.restartMillis
+    restart: options.restartMillis,
+    heartbeat: options.heartbeatMillis
   })
 
 export const main = BackgroundWorker.main(

@@ -11,8 +11,8 @@ export interface Ended {
 
 export interface Running {
   readonly child: ChildProcess
-  /** Waits until stderr matches; dies if the process ends first. */
-  readonly says: (pattern: RegExp) => Effect.Effect<void>
+  /** Waits until stderr matches, and answers how; dies if the process ends first. */
+  readonly says: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
   readonly ended: Effect.Effect<Ended>
 }
 
@@ -39,7 +39,8 @@ export const start = (
         says: (pattern) =>
           Effect.callback((resume) => {
             const look = () => {
-              if (pattern.test(stderr)) resume(Effect.void)
+              const match = pattern.exec(stderr)
+              if (match !== null) resume(Effect.succeed(match))
             }
             child.stderr.on("data", look)
             void ended.then(() => resume(Effect.die(new Error(`ended before it said ${pattern}: ${stderr}`))))

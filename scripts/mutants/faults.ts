@@ -79,6 +79,59 @@ const inSparesOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
     tests: ["sparesLoop"]
   }))
 
+const inLoop = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({ fault, file, find, put, searched: false, tests: ["admission"] }))
+
+const inAdmission = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: true,
+    tests: ["admission", "properties"]
+  }))
+
+const inLimits = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["Registration", "SpawnerFiber"]
+  }))
+
+const inWhatIsObserved = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["WorkerMetrics", "PostmasterTraces"]
+  }))
+
+const inSigns = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: true,
+    tests: ["liveness", "startOrder", "slotTable", "properties"]
+  }))
+
+const inSignsOfLoop = (file: string, faults: ReadonlyArray<Planted>) =>
+  faults.map(([fault, find, put]): Fault => ({
+    fault,
+    file,
+    find,
+    put,
+    searched: false,
+    tests: ["liveness", "startOrder"]
+  }))
+
 export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/restarts.ts", [
     ["a delay grows one failure too early", "failures - 1 - thenMillis.length", "failures - thenMillis.length"],
@@ -125,13 +178,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a full table or class refuses nobody",
-      "bereaved(state, registration, owner) ?? crowded(state, registration)",
-      "bereaved(state, registration, owner)"
+      "return !isClassFull(state, registration) && !isTableFull(state, registration)",
+      "return true"
     ],
     [
       "whoever belongs to a life that is over is registered",
-      "bereaved(state, registration, owner) ?? crowded",
-      "crowded"
+      "bereaved(state, registration, owner) ?? ",
+      ""
     ],
     [
       "whatever a worker registers belongs to it",
@@ -150,7 +203,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "what belongs to a life outlives it",
-      "  for (const other of owned) terminateRequested(turn, other)\n",
+      "  for (const other of owned) terminateRequested(turn, other, \"OwnerEnded\")\n",
       ""
     ],
     [
@@ -175,8 +228,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "what belongs to a life is told of its end, and comes back",
-      "for (const other of owned) terminateRequested(turn, other)",
-      "for (const other of owned) tell(turn, other, \"SIGTERM\", \"Process\")"
+      "for (const other of owned) terminateRequested(turn, other, \"OwnerEnded\")",
+      "for (const other of owned) tell(turn, other, { signal: \"SIGTERM\", target: \"Process\", cause: \"OwnerEnded\" })"
     ],
     [
       "preloads take a generation",
@@ -185,28 +238,28 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever registers too late is never told that it will not start",
-      "if (state.phase === \"Waiting\") return release(turn, tenant, state.recovering ? \"Crash\" : \"ShuttingDown\")",
+      "if (state.phase === \"Waiting\") release(turn, tenant, state.recovering ? \"Crash\" : \"ShuttingDown\")\n  else ",
       ""
     ],
     [
       "one too many in a class",
-      "SlotTable.countOfClass(table, registration.class!) >= limit",
-      "SlotTable.countOfClass(table, registration.class!) > limit"
+      "SlotTable.countOfClass(table, name!) >= limit",
+      "SlotTable.countOfClass(table, name!) > limit"
     ],
     [
       "a terminated worker comes back",
-      "  tenant.doomed = true\n",
+      "  SlotTable.doom(turn.state.table, tenant)\n",
       ""
     ],
     [
       "a worker terminated between two lives keeps its slot",
-      "tell(turn, tenant, \"SIGTERM\", \"Process\")\n  else release(turn, tenant, \"Terminated\")",
-      "tell(turn, tenant, \"SIGTERM\", \"Process\")"
+      "ask(turn, tenant, \"Process\", cause)\n  else release(turn, tenant, \"Terminated\")",
+      "ask(turn, tenant, \"Process\", cause)"
     ],
     [
       "terminate reaches the whole process group",
-      "tell(turn, tenant, \"SIGTERM\", \"Process\")",
-      "tell(turn, tenant, \"SIGTERM\", \"Group\")"
+      "ask(turn, tenant, \"Process\", cause)",
+      "ask(turn, tenant, \"Group\", cause)"
     ],
     [
       "whoever uses any resource is ended for any other",
@@ -225,7 +278,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "an immediate shutdown does not overtake a fast one",
-      "if (state.stopping) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\")",
+      "if (state.stopping) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\", \"ShuttingDown\")",
       ""
     ],
     [
@@ -235,7 +288,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "what was decided during a birth is forgotten",
-      "if (before.pending !== undefined) tell(turn, tenant, before.pending.signal, before.pending.target)",
+      "  tell(turn, tenant, before.pending)\n",
       ""
     ],
     [
@@ -255,13 +308,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "each death of a crash is another crash",
-      "isCrash(tenant, judged) && !turn.state.recovering && ",
-      "isCrash(tenant, judged) && "
+      "!obeys(life, status) && !turn.state.recovering &&\n",
+      "!obeys(life, status) &&\n"
     ],
     [
       "whoever dies of an immediate shutdown has crashed",
-      "!turn.state.recovering && turn.state.shutdown !== \"Immediate\"",
-      "!turn.state.recovering"
+      "!turn.state.recovering &&\n    turn.state.shutdown !== \"Immediate\"\n",
+      "!turn.state.recovering\n"
     ],
     [
       "nobody is told of a stop between two lives",
@@ -300,8 +353,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "exit 1 is taken for success",
-      "if (judged !== \"Done\") return afterFailure(turn, tenant, 0)",
-      "if (judged === \"Crashed\") return afterFailure(turn, tenant, 0)"
+      "if (judged === \"Failed\" || judged === \"Crashed\") return afterFailure",
+      "if (judged === \"Crashed\") return afterFailure"
     ],
     [
       "a failure during a shutdown rests and keeps its slot",
@@ -335,8 +388,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "success ends no row of failures",
-      "  tenant.failures = 0\n  const again",
-      "  const again"
+      "  tenant.failures = 0\n  if (judged === \"Again\")",
+      "  if (judged === \"Again\")"
     ],
     [
       "a crash is no failure",
@@ -365,7 +418,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody is told that a worker is parked",
-      "  notify(turn, tenant, WorkerStatus.parked(tenant.lastExit))\n",
+      "  notify(turn, tenant, WorkerStatus.parked(SlotTable.lastExit(tenant)))\n",
       ""
     ],
     [
@@ -440,8 +493,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "an immediate shutdown only asks",
-      "state.shutdown === \"Immediate\" ? \"SIGQUIT\" : \"SIGTERM\"",
-      "\"SIGTERM\""
+      "  if (state.shutdown === \"Immediate\") tellAll(turn, SlotTable.hasChild, \"SIGQUIT\", \"ShuttingDown\")\n",
+      "  if (false) tellAll(turn, SlotTable.hasChild, \"SIGQUIT\", \"ShuttingDown\")\n"
     ],
     [
       "recovery waits for isolated workers",
@@ -465,12 +518,12 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "crash cycles are not damped",
-      "const recent = state.reinitializedAt !== undefined && now - state.reinitializedAt < healthyMillis",
-      "const recent = false"
+      "until !== undefined && now < until ? state.crashCycles + 1 : 0",
+      "0"
     ],
     [
       "old crashes are not forgiven",
-      "recent ? state.crashCycles + 1 : 0",
+      "until !== undefined && now < until ? state.crashCycles + 1 : 0",
       "state.crashCycles + 1"
     ],
     [
@@ -525,8 +578,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "one launch too many in a turn",
-      "launched < state.settings.maxLaunchesPerTurn",
-      "launched <= state.settings.maxLaunchesPerTurn"
+      "launched === state.settings.maxLaunchesPerTurn",
+      "launched > state.settings.maxLaunchesPerTurn"
     ],
     [
       "whoever rests is never woken",
@@ -540,8 +593,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "launches come before the shutdown is seen",
-      "  advance(turn)\n  launch(turn)\n",
-      "  launch(turn)\n  advance(turn)\n"
+      "  advance(turn)\n  admit(turn)\n  launch(turn)\n",
+      "  launch(turn)\n  advance(turn)\n  admit(turn)\n"
     ],
     [
       "a harsher order does not reach whoever is being born",
@@ -550,12 +603,7 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever has been told is told again",
-      "if (life.told !== undefined && !isHarsher(signal, life.told)) return",
-      ""
-    ],
-    [
-      "SIGQUIT and SIGKILL set a stop timeout of their own",
-      "  if (signal !== \"SIGTERM\") return\n",
+      "if (life.told !== undefined && !isHarsher(signal, life.told) && !(again && signal === life.told)) return",
       ""
     ],
     [
@@ -590,13 +638,13 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "an infinite stop timeout is an alarm at the end of time",
-      "if (Number.isFinite(timeout)) ",
+      "if (Number.isFinite(millis)) ",
       ""
     ],
     [
       "a worker's own stop timeout is ignored",
-      "tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout",
-      "state.settings.stopTimeout"
+      "millis: stopTimeoutMillis ?? settings.stopTimeout",
+      "millis: settings.stopTimeout"
     ],
     [
       "nobody wakes the machine for a stop timeout",
@@ -612,6 +660,151 @@ export const faults: ReadonlyArray<Fault> = [
       "damping has no bound",
       "const dampMaxMillis = 10_000",
       "const dampMaxMillis = Number.POSITIVE_INFINITY"
+    ],
+    [
+      "a job's wish holds up a smart shutdown",
+      "(tenant.job && state.shutdown !== undefined)",
+      "false"
+    ],
+    [
+      "a job at rest holds up a smart shutdown",
+      "  if (mode === \"Smart\") forgetWishes(turn)\n",
+      ""
+    ],
+    [
+      "a smart shutdown forgets jobs that have not lived",
+      "tenant.job && tenant.lives > 0 && !SlotTable",
+      "tenant.job && !SlotTable"
+    ],
+    [
+      "whoever asks for another life spins",
+      "wish.delayMillis : 0, leastCycleMillis - lived, 0)",
+      "wish.delayMillis : 0, 0)"
+    ],
+    [
+      "a second is counted from the end of the life before",
+      "leastCycleMillis - lived, 0)",
+      "leastCycleMillis, 0)"
+    ],
+    [
+      "the delay that was asked for is not kept",
+      "wish?._tag === \"RetryAfter\" ? wish.delayMillis : 0",
+      "0"
+    ],
+    [
+      "whoever asks for another life has failed",
+      "if (judged === \"Again\") return afterWish(turn, tenant, status)",
+      "if (judged === \"Again\") return afterFailure(turn, tenant, 0)"
+    ],
+    [
+      "whoever asks for another life is done",
+      "  if (judged === \"Again\") return afterWish(turn, tenant, status)\n",
+      ""
+    ],
+    [
+      "a terminated worker that asks for another life gets it",
+      "  if (tenant.doomed) return \"Terminated\"\n  // A smart",
+      "  // A smart"
+    ],
+    [
+      "whoever asks for another life during a shutdown rests",
+      "if (state.stopping || (tenant.job",
+      "if ((tenant.job"
+    ],
+    [
+      "whoever asks for another life during recovery sets a timer",
+      "  if (state.recovering && tenant.attached) return \"Recovery\"\n  const wish",
+      "  const wish"
+    ],
+    [
+      "a worker ends when its successor is born",
+      "  notify(turn, tenant, WorkerStatus.started(pid))\n",
+      "  notify(turn, tenant, WorkerStatus.started(pid))\n  const other = predecessor(turn.state, tenant)\n  if (other !== undefined) terminateRequested(turn, other, \"Replaced\")\n"
+    ],
+    [
+      "a worker stays beside its successor",
+      "if (before !== undefined) terminateRequested(turn, before, \"Replaced\")",
+      "if (before !== undefined) before.successor = undefined"
+    ],
+    [
+      "a successor that fails comes back",
+      "  if (predecessor(state, tenant) !== undefined) return state.stopping ? \"ShuttingDown\" : \"NotReplaced\"\n",
+      ""
+    ],
+    [
+      "a successor that is not born is tried again",
+      "  if (predecessor(turn.state, tenant) !== undefined) return turn.state.stopping ? \"ShuttingDown\" : \"NotReplaced\"\n",
+      ""
+    ],
+    [
+      "a successor that is terminated takes the place all the same",
+      "  standDown(turn.state, tenant)\n  if (SlotTable.hasChild(tenant)) ask",
+      "  if (SlotTable.hasChild(tenant)) ask"
+    ],
+    [
+      "whoever ends leaves a successor with one chance only",
+      "  tenant.successor = undefined\n",
+      ""
+    ],
+    [
+      "a worker whose successor has failed cannot be replaced any more",
+      "  if (before !== undefined) before.successor = undefined\n",
+      ""
+    ],
+    [
+      "a successor that was given up speaks for the next one",
+      "before?.successor !== undefined && sameRef(before.successor, ref) ? before",
+      "before?.successor !== undefined ? before"
+    ],
+    [
+      "a worker is replaced twice at a time",
+      "return successor === undefined ? undefined : refuse(\"it is being replaced already\")",
+      "return undefined"
+    ],
+    [
+      "a successor is replaced before it is in its place",
+      "  if (predecessor(state, tenant) !== undefined) return refuse(\"it has not yet taken the place of another one\")\n",
+      ""
+    ],
+    [
+      "a terminated worker is replaced",
+      "  if (doomed) return refuse(\"it has been told to end for good\")\n",
+      ""
+    ],
+    [
+      "a worker is replaced by a postmaster that stops",
+      "  if (state.stopping || state.phase === \"Waiting\") return refuse(\"the postmaster is stopping workers\")\n",
+      ""
+    ],
+    [
+      "a successor needs no room",
+      "notReplaceable(state, before) ?? noRoom(turn, { registration: withoutKey(before.registration), since: now })",
+      "notReplaceable(state, before)"
+    ],
+    [
+      "a successor belongs to nobody",
+      "{ dynamic: true, now, owner, replaces: ref }",
+      "{ dynamic: true, now, replaces: ref }"
+    ],
+    [
+      "the last reason to end a life is told, not the first",
+      "life.stopCause ??= cause",
+      "life.stopCause = cause"
+    ],
+    [
+      "the last reason to end a birth is told, not the first",
+      "{ ...order, cause: life.pending.cause }",
+      "order"
+    ],
+    [
+      "a failed birth is told as the life before",
+      "life: tenant.lives + 1",
+      "life: tenant.lives"
+    ],
+    [
+      "the history does not say when the next life begins",
+      "    endedAt: turn.now,\n    ...nextStartAt(turn, next),\n    output\n",
+      "    endedAt: turn.now,\n    output\n"
     ]
   ]),
   ...inMachine("internal/onlook.ts", [
@@ -627,6 +820,11 @@ export const faults: ReadonlyArray<Fault> = [
     ]
   ]),
   ...inMachine("internal/slotTable.ts", [
+    [
+      "one life too many is remembered",
+      "slice(1 - maxRemembered)",
+      "slice(-maxRemembered)"
+    ],
     [
       "a restored table forgets the deadlines of births",
       "    if (\"killAt\" in life && life.killAt !== undefined) {\n      Heap",
@@ -833,8 +1031,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "whoever has gone is still seen",
-      "  leave(self, tenant)\n  touch(self, tenant)\n",
-      "  leave(self, tenant)\n"
+      "  leave(self, tenant)\n  passKey(self, tenant)\n  touch(self, tenant)\n",
+      "  leave(self, tenant)\n  passKey(self, tenant)\n"
     ]
   ]),
   ...inWhatIsSeen("internal/machine.ts", [
@@ -845,8 +1043,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody sees that a worker was told to stop",
-      "    life.told = signal\n    SlotTable.touch(state.table, tenant)\n",
-      "    life.told = signal\n"
+      "    life.stopCause ??= cause\n    SlotTable.touch(state.table, tenant)\n",
+      "    life.stopCause ??= cause\n"
     ]
   ]),
   ...inWhatIsSeen("internal/onlook.ts", [
@@ -1039,13 +1237,13 @@ export const faults: ReadonlyArray<Fault> = [
   ...inMachine("ExitStatus.ts", [
     [
       "exit 2 is an ordinary failure",
-      "status.code === 0 ? \"Done\" : status.code === 1 ? \"Failed\" : \"Crashed\"",
-      "status.code === 0 ? \"Done\" : \"Failed\""
+      "return status.code === 1 ? \"Failed\" : \"Crashed\"",
+      "return \"Failed\""
     ],
     [
       "exit 1 is a crash",
-      "status.code === 0 ? \"Done\" : status.code === 1 ? \"Failed\" : \"Crashed\"",
-      "status.code === 0 ? \"Done\" : \"Crashed\""
+      "return status.code === 1 ? \"Failed\" : \"Crashed\"",
+      "return \"Crashed\""
     ],
     [
       "a signal is an ordinary failure",
@@ -1086,6 +1284,206 @@ export const faults: ReadonlyArray<Fault> = [
       "severity[self] > severity[that]",
       "severity[self] >= severity[that]"
     ]
+  ]),
+  ...inAdmission("internal/machine.ts", [
+    ["a key is nobody's", "key === undefined ? undefined : SlotTable.findKey(table, key)", "undefined"],
+    [
+      "a key is answered with another worker",
+      "  holder.doomed || isSameDefinition(registration, holder.registration)\n    ? undefined\n    : new",
+      "  holder\n    ? undefined\n    : new"
+    ],
+    [
+      "a key is answered with one that ends",
+      "if (holder !== undefined) return !holder.doomed\n",
+      "if (holder !== undefined) return true\n"
+    ],
+    [
+      "whoever is in the way for a moment is in the way for good",
+      "  holder.doomed || isSameDefinition(registration, holder.registration)\n",
+      "  isSameDefinition(registration, holder.registration)\n"
+    ],
+    ["a ladder has one rung", "stopLadder ?? [{ signal", "[{ signal"],
+    [
+      "a ladder is gone down from its second rung",
+      "climb(turn, tenant, life, 0, target, cause)",
+      "climb(turn, tenant, life, 1, target, cause)"
+    ],
+    ["a rung is left out", "life.rung + 1, \"Group\"", "life.rung + 2, \"Group\""],
+    [
+      "nobody goes further down a ladder",
+      "climb(turn, tenant, life, life.rung + 1, \"Group\", cause)",
+      "tell(turn, tenant, { signal: \"SIGKILL\", target: \"Group\", cause })"
+    ],
+    ["a signal that is repeated is left out", " && !(again && signal === life.told)) return", ") return"],
+    ["a ladder is begun again and again", " || life.rung !== undefined) return\n", ") return\n"],
+    [
+      "whoever has been told to leave is asked to end",
+      "if (told === undefined || isHarsher(signal, told)) climb",
+      "climb"
+    ],
+    [
+      "a ladder ends with the birth",
+      "  if (before.rung !== undefined && life.told !== \"SIGKILL\") stand(turn, tenant, life, before.rung)\n",
+      ""
+    ],
+    ["whoever leaves as its ladder tells it has crashed", " && !obeys(life, status)", ""],
+    [
+      "whoever is told to leave cannot crash",
+      "  told === \"SIGQUIT\" && status._tag === \"Exited\" && status.code === 2",
+      "  told === \"SIGQUIT\""
+    ],
+    [
+      "a wrong policy is taken",
+      "  const reason = sanityCheck(registration)\n  if (reason !== undefined) return reject(turn, request, reason)\n  SlotTable",
+      "  SlotTable"
+    ],
+    ["another policy is told and not taken", "  SlotTable.amend(table, tenant, registration)\n", ""],
+    ["another policy counts failures of before", "  if (policy.restart !== undefined) {\n", "  if (false) {\n"],
+    ["any change forgets the failures", "  if (policy.restart !== undefined) {\n", "  {\n"],
+    [
+      "whoever changes the policy of nobody hears nothing",
+      "if (tenant === undefined) return reject(turn, request, new NotRegistered({ worker, ref }))",
+      "if (tenant === undefined) return"
+    ],
+    ["nothing is kept for anybody", "    if (name === own) continue\n", "    continue\n"],
+    ["what is kept for a class is kept from itself, too", "    if (name === own) continue\n", ""],
+    [
+      "slots are kept beyond a class's limit",
+      "classLimits[name] ?? Number.POSITIVE_INFINITY",
+      "Number.POSITIVE_INFINITY"
+    ],
+    [
+      "slots are kept for those who have them already",
+      "Math.max(0, claim - SlotTable.countOfClass(table, name))",
+      "claim"
+    ],
+    ["a class that has more than its reserve gives slots away", "Math.max(0, claim - SlotTable", "(claim - SlotTable"],
+    ["nobody waits for a slot", "waitMillis > 0 && registrant", "false && registrant"],
+    ["whoever cannot wait waits", "waitMillis > 0 && registrant", "waitMillis >= 0 && registrant"],
+    ["a preload waits", "registrant !== \"Preload\" && !state.stopping", "!state.stopping"],
+    [
+      "a slot is waited for in a shutdown",
+      "registrant !== \"Preload\" && !state.stopping",
+      "registrant !== \"Preload\""
+    ],
+    ["whoever goes away waits on", "  if (waiter !== undefined) return dismiss(turn, waiter)\n", ""],
+    [
+      "what was given and not heard of is kept",
+      "  if (tenant?.request === request) terminateRequested(turn, tenant, \"Terminated\")\n",
+      ""
+    ],
+    [
+      "what was given is taken, whoever else has it",
+      "if (tenant?.request === request) terminate",
+      "if (tenant !== undefined) terminate"
+    ],
+    ["whoever shares a key may give it back", "    holder.request = undefined\n", ""],
+    [
+      "whoever waits for a key is not told that it is taken",
+      "  if (registration.key !== undefined) state.lobby.stirred = true\n",
+      ""
+    ],
+    ["nobody looks whether a slot is free", "  turn.state.lobby.stirred = true\n", ""],
+    [
+      "those who wait take slots in a recovery",
+      "while (lobby.stirred && state.phase !== \"Waiting\")",
+      "while (lobby.stirred)"
+    ],
+    ["whoever has been seated waits on", "      Lobby.leave(lobby, waiter)\n      answer", "      answer"],
+    [
+      "only the first in the lobby is looked at",
+      "if (!hasRoom(state, waiter.registration)) continue",
+      "if (!hasRoom(state, waiter.registration)) break"
+    ],
+    ["a wait has no end", "    dismiss(turn, waiter)\n  }\n", "    Lobby.leave(lobby, waiter)\n  }\n"],
+    [
+      "a shutdown leaves people waiting",
+      "of Lobby.clear(state.lobby)) {",
+      "of Lobby.clear(Lobby.copy(state.lobby))) {"
+    ],
+    [
+      "nobody is woken for the end of a wait",
+      "        Lobby.nextDeadlineAt(state.lobby)\n",
+      "        undefined\n"
+    ],
+    ["a copy forgets who waits", "  lobby: Lobby.copy(self.lobby),\n", "  lobby: Lobby.make(),\n"],
+    ["nobody is told how long it has waited", "now > since ? { waitedMillis: now - since } : undefined", "undefined"]
+  ]),
+  ...inAdmission("internal/lobby.ts", [
+    ["the lobby has no bound", "  if (self.waiters.size >= maxWaiters) return false\n", ""],
+    ["a wait lasts a moment too long", "waiter.until > now", "waiter.until >= now"],
+    ["whoever has left is dismissed again", "(waiter) => waiters.get(waiter.request) === waiter", "() => true"],
+    [
+      "the last to be refused is the first",
+      "(self, that) => self.until < that.until ||",
+      "(self, that) => self.until > that.until ||"
+    ],
+    ["an endless wait is over at once", "if (Number.isFinite(waiter.until)) Heap", "Heap"]
+  ]),
+  ...inAdmission("internal/onlook.ts", [
+    [
+      "the breaker forgets when all is well",
+      "...(healthyAt === undefined ? undefined : { healthyAt: healthyAt + epoch })",
+      ""
+    ],
+    ["the breaker counts from nothing", "? 0 : crashCycles + 1", "? 0 : crashCycles"],
+    ["nobody sees how many wait", "waiting: state.lobby.waiters.size", "waiting: 0"],
+    ["the policy is hidden", "{ stopLadder: registration.stopLadder }),", "{}),"]
+  ]),
+  ...inAdmission("internal/checkpoint.ts", [
+    ["a checkpoint forgets who waits", "Lobby.restore(lobby.waiters, lobby.stirred)", "Lobby.make()"]
+  ]),
+  ...inLoop("internal/loop.ts", [
+    ["an answer that nobody hears is kept", "          if (request.isGone) withdraw(action.request, request)\n", ""],
+    ["whoever goes away is not told of", "          withdraw(number, request)\n", ""],
+    [
+      "a key that is held has another watch",
+      "watches[action.ref.slot] ??= Watch.make",
+      "watches[action.ref.slot] = Watch.make"
+    ]
+  ]),
+  ...inAdmission("Registration.ts", [
+    ["another entry is the same worker", "self.entry.module === that.entry.module && ", ""],
+    ["another type is the same worker", "self.type === that.type &&\n", "\n"],
+    [
+      "a ladder has any number of rungs",
+      "if (ladder.length < 1 || ladder.length > maxRungs) return",
+      "if (false) return"
+    ],
+    ["a ladder may take less than no time", "if (!ladder.every(({ millis }) => millis >= 0))", "if (false)"],
+    ["a ladder may lead up", " ?? checkStopLadder(self)", ""],
+    [
+      "a stop timeout is forgotten for a ladder of before",
+      "  if (stopTimeoutMillis !== undefined) return { ...changed, stopTimeoutMillis }\n",
+      ""
+    ],
+    ["a policy that says nothing of it forgets how to stop", "return { ...self, ...changed }", "return changed"],
+    ["a key may be blank", " ?? checkName(self, \"key\")", ""]
+  ]),
+  ...inAdmission("internal/slotTable.ts", [
+    [
+      "whoever is a job no more is counted as one",
+      "  if (tenant.job) self.jobs--\n  tenant.registration",
+      "  tenant.registration"
+    ],
+    ["a new job is not counted as one", "  if (tenant.job) self.jobs++\n", ""],
+    [
+      "a new policy is not seen",
+      "  if (tenant.job) self.jobs++\n  touch(self, tenant)\n",
+      "  if (tenant.job) self.jobs++\n"
+    ],
+    [
+      "whoever has gone still holds its key",
+      "  leave(self, tenant)\n  passKey(self, tenant)\n",
+      "  leave(self, tenant)\n"
+    ],
+    ["a key is held by nobody", "  join(self, tenant)\n  passKey(self, tenant)\n", "  join(self, tenant)\n"],
+    [
+      "whoever was told to end keeps its key",
+      "  tenant.doomed = true\n  passKey(self, tenant)\n",
+      "  tenant.doomed = true\n"
+    ],
+    ["keys that nobody holds pile up", "  sweep(self, self.keys, (held) => held === undefined)\n", ""]
   ]),
   ...inSpares("internal/spares.ts", [
     [
@@ -1207,8 +1605,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody wakes the machine for a spare",
-      "      nextSpareAt(state)\n",
-      "      undefined\n"
+      "earliest(nextSpareAt(state), SlotTable.nextWatchAt(state.table))",
+      "SlotTable.nextWatchAt(state.table)"
     ],
     [
       "spares are begun before their time",
@@ -1277,8 +1675,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a launch that succeeds keeps spares away for ever",
-      "  Spares.launchOver(turn.state.spares, turn.now)\n  SlotTable",
-      "  SlotTable"
+      "  Spares.launchOver(turn.state.spares, turn.now)\n  const life",
+      "  const life"
     ],
     [
       "two branches of a history share their spares",
@@ -1289,8 +1687,13 @@ export const faults: ReadonlyArray<Fault> = [
   ...inMachine("internal/checkpoint.ts", [
     [
       "a saved state forgets who belongs to whom",
-      "    owner: tenant.owner\n",
-      "    owner: undefined\n"
+      "    owner: tenant.owner,\n",
+      "    owner: undefined,\n"
+    ],
+    [
+      "a saved state forgets who is being replaced",
+      "    successor: tenant.successor,\n",
+      "    successor: undefined,\n"
     ]
   ]),
   ...inSpares("internal/checkpoint.ts", [
@@ -1335,12 +1738,17 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "nobody hears of the death of a spare",
-      "lose(yield* spare.lost)",
-      "yield* spare.lost"
+      "lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))",
+      "yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause)))"
+    ],
+    [
+      "a spare whose loss cannot be told stands until it is swept up",
+      "lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))",
+      "lose(yield* spare.lost)"
     ],
     [
       "nobody hears of a failed birth of a spare",
-      "      if (Exit.isFailure(exit)) lose({ cause: \"Died\", detail: whyUnborn(exit.cause) })\n",
+      "      if (Exit.isFailure(exit)) lose(died(exit.cause))\n",
       ""
     ],
     [
@@ -1387,5 +1795,211 @@ export const faults: ReadonlyArray<Fault> = [
   ]),
   ...inLargeBytes("internal/rpcCodec.ts", [
     ["bytes are believed to begin within the table", "if (at < restAt) return undefined", ""]
+  ]),
+  ...inLimits("Registration.ts", [
+    [
+      "limits are not checked",
+      "if (limit !== undefined) return new InvalidLimit",
+      "if (false) return new InvalidLimit"
+    ]
+  ]),
+  ...inLimits("BackgroundWorker.ts", [
+    [
+      "spares are kept for workers that must be born with their limits",
+      "self.spare && !Limits.isInborn(self.limits)",
+      "self.spare"
+    ],
+    [
+      "a definition's limits are lost",
+      "    ...(self.limits === undefined ? undefined : { limits: self.limits }),\n",
+      ""
+    ]
+  ]),
+  ...inLimits("Limits.ts", [
+    [
+      "a stack is not counted as inborn",
+      "self?.heap !== undefined || self?.stack !== undefined",
+      "self?.heap !== undefined"
+    ],
+    [
+      "a limit that is no number is kept",
+      "if (!(amount >= from && amount <= to))",
+      "if (amount < from || amount > to)"
+    ],
+    [
+      "half a second of time is cut off",
+      "if (key === \"cpuTimeMillis\" && amount % 1_000 !== 0)",
+      "if (false)"
+    ],
+    [
+      "half a file can be open",
+      "if (fraction === undefined && !Number.isInteger(amount))",
+      "if (false)"
+    ]
+  ]),
+  ...inLimits("SpawnerFiber.ts", [
+    [
+      "nobody is told that a fiber is not limited",
+      "if (limits !== undefined && !warned)",
+      "if (false)"
+    ],
+    [
+      "every fiber's limits are told of",
+      "        warned = true\n",
+      ""
+    ]
+  ]),
+  ...inWhatIsObserved("internal/mergedSeries.ts", [
+    [
+      "a new life takes back what was counted",
+      "merged.past = merged.past === undefined ? ended(state) : add(merged.past, ended(state))",
+      ""
+    ],
+    ["a gauge outlives its life", "state._tag === \"Gauge\"", "false"],
+    ["series have no bound", "if (known === undefined && labelled.series.size >= maxSeries) return false", ""],
+    [
+      "words have no bound",
+      "if (more > 0 && labelled.series.size + labelled.words + more > maxSeries) return false",
+      ""
+    ],
+    ["buckets of other boundaries are added", "if (!isSame) return that", ""],
+    ["quantiles outlive their life", "[quantile, null]", "[quantile, 0]"]
+  ]),
+  ...inWhatIsObserved("internal/workerDoor.ts", [
+    [
+      "nonsense for metrics ends nobody",
+      "connection.reject(\"sent metrics that do not decode\")",
+      "undefined"
+    ],
+    [
+      "a report of any length is read",
+      "series.length > maxReportLength ? undefined : decodeSeries(series)",
+      "decodeSeries(series)"
+    ],
+    [
+      "nobody hears of the end of a life that has reported",
+      "if (measured.delete(client.id)) reports.ended",
+      "if (!measured.delete(client.id)) reports.ended"
+    ]
+  ]),
+  ...inWhatIsObserved("internal/reports.ts", [
+    ["a reader who is behind grows by lives", "reader.unread.size > maxLives", "false"],
+    ["a reader who is behind grows by series", "unread.series.size < maxSeries || unread.series.has(key)", "true"],
+    ["workers are never told that nobody listens", "if (readers.size === 0) name(0)", ""]
+  ]),
+  ...inWhatIsObserved("WorkerMetrics.ts", [
+    ["a new listener is told changes only", "known.clear()", ""],
+    ["everything is reported each time", "if (known.get(key) === text) continue", ""],
+    ["what is too large is reported", "text.length > maxReportLength - 2 || !isSeries(json)", "false"]
+  ]),
+  ...inWhatIsObserved("PostmasterTraces.ts", [
+    ["every life ends well", "end(exitOf(status, told))", "end(Exit.void)"],
+    ["whoever was killed on order has failed", "told === \"SIGQUIT\" || told === \"SIGKILL\" || ", ""],
+    ["a launch lasts as long as its life", "if (word === \"Ready\") endOf(launch, Exit.void)", ""],
+    [
+      "a failed birth is a life that was interrupted",
+      "Exit.isFailure(exit) ? spans.end(exit) :",
+      "Exit.isFailure(exit) ? undefined :"
+    ],
+    ["a life that is given up leaves spans open", "spans.end(Exit.interrupt())", "undefined"]
+  ]),
+  ...inSigns("internal/liveness.ts", [
+    ["the later of two signs is waited for", "that.at < self.at", "that.at > self.at"],
+    [
+      "a worker must beat before it is ready",
+      "    : limit(\"Ready\", startedAt, readyTimeoutMillis)",
+      "    : limit(\"Heartbeat\", startedAt, heartbeatMillis)"
+    ],
+    [
+      "our own lateness is held against the worker",
+      "Math.max(now - at, Math.min(leastGraceMillis, whole / 20))",
+      "Math.min(leastGraceMillis, whole / 20)"
+    ],
+    ["a limit that is found in time is not looked at twice", "Math.min(leastGraceMillis, whole / 20)", "1"],
+    ["after an hour nobody listened a worker is given another", "Math.min(whole, Math.max", "Math.max(0, Math.max"]
+  ]),
+  ...inSigns("internal/machine.ts", [
+    ["a beat is not noted", "  life.heardAt = turn.now\n", ""],
+    [
+      "progress is no progress",
+      "  life.heardAt = life.workedAt = turn.now\n  if (life.grace",
+      "  life.heardAt = turn.now\n  if (life.grace"
+    ],
+    ["getting ready is no sign", "  life.heardAt = life.workedAt = turn.now\n  watch", "  watch"],
+    ["nobody is watched from its birth", "turn.now)\n  watch(turn, tenant)", "turn.now)"],
+    ["a limit may be passed for ever, a moment at a time", "if (life.grace.until <= now) hung", "if (false) hung"],
+    [
+      "whoever hangs is killed at once",
+      "if (limit.at <= now) life.grace = {",
+      "if (limit.at <= now) hung(turn, tenant, life, limit)\n    if (limit.at <= now) life.grace = {"
+    ],
+    ["nobody wakes the machine for who hangs", "SlotTable.nextWatchAt(state.table)\n", "undefined\n"],
+    [
+      "whoever hangs is only asked",
+      "  publish(turn, { _tag: \"Hung\"",
+      "  if (missed === \"Ready\") return tell(turn, tenant, \"SIGTERM\", \"Group\")\n  publish(turn, { _tag: \"Hung\""
+    ],
+    ["nobody can tell why it was killed", "cause: hangCauses[missed]", "cause: \"Terminated\""],
+    [
+      "the time beyond a limit is for every limit",
+      "  if (life.grace?.limit !== limit?.at) life.grace = undefined\n",
+      ""
+    ],
+    [
+      "whoever is heard at last is looked at too late",
+      "  life.heardAt = turn.now\n  if (life.grace !== undefined) watch(turn, tenant)\n",
+      "  life.heardAt = turn.now\n"
+    ],
+    ["nobody waits for whom it starts after", "if (holder === undefined) return tenant", "return tenant"],
+    ["a circle is let in", "circular(state, registration) ??", ""]
+  ]),
+  ...inSigns("internal/slotTable.ts", [
+    ["who was told to end is watched", "life.watchAt === at && life.told === undefined", "life.watchAt === at"],
+    ["a copy watches nobody", "    if (life._tag === \"Running\") setWatch(self, tenant, life, life.watchAt)\n", ""],
+    [
+      "a name that nobody bears holds up others",
+      "namesakes?.first !== undefined && namesakes.ready === 0",
+      "namesakes === undefined || namesakes.ready === 0"
+    ],
+    ["all of a name must be ready", "namesakes.ready === 0", "namesakes.last?.life._tag !== \"Running\""],
+    [
+      "who has gone for good holds up others for ever",
+      "  if (namesakes.first === undefined) letGo(self, namesakes)\n",
+      ""
+    ],
+    ["who is ready lets nobody go", "  namesakes.ready++\n  letGo(self, namesakes)\n", "  namesakes.ready++\n"],
+    [
+      "whoever was ready is ready for ever",
+      "  if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready--\n",
+      ""
+    ],
+    [
+      "only the first that waits is let go",
+      "for (let turn = Heap.pop(held); turn !== undefined; turn = Heap.pop(held)) toWaiting(self, turn.tenant)",
+      "const turn = Heap.pop(held)\n  if (turn !== undefined) toWaiting(self, turn.tenant)"
+    ],
+    [
+      "a copy forgets who is held up",
+      "    if (life._tag !== \"Waiting\" || life.heldBy === undefined) continue\n",
+      "    continue\n"
+    ],
+    ["a copy forgets who is ready", "    if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready++\n", ""],
+    [
+      "a circle over others is not found",
+      "for (const other of registration.after ?? []) if (!waiters.has(other)) waiters.set(other, next)",
+      ""
+    ],
+    [
+      "who waits for itself is let in",
+      "if (!after.includes(name) && (self.awaited.get(name) ?? 0) === 0)",
+      "if ((self.awaited.get(name) ?? 0) === 0)"
+    ],
+    ["names that nobody waits for pile up", "    if (counted === 0) awaited.delete(name)\n", ""]
+  ]),
+  ...inSignsOfLoop("internal/loop.ts", [
+    ["the mailbox holds every beat", "else if (birth.beat === undefined) tell(birth.beat =", "else tell(birth.beat ="],
+    ["the oldest progress counts", "birth.progress.progress = sign.progress\n", "return\n"],
+    ["only the first beat is heard", "if (birth?.beat === input) birth.beat = undefined", ""],
+    ["only the first progress is heard", "if (birth?.progress === input) birth.progress = undefined", ""]
   ])
 ]

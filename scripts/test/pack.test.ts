@@ -175,4 +175,26 @@ describe("pack", () => {
     assert.deepStrictEqual(loaded.filter(ofTheBundle), [])
     assert.include(loaded, "node_modules/effect/dist/Effect.js")
   }, minute)
+
+  const bundled = () => {
+    const esbuild = join(repository, "node_modules/.bin/esbuild")
+    run(esbuild, ["01-hello/main.ts", "--bundle", "--platform=node", "--format=esm", "--outdir=bundled"], app)
+    return join(app, "bundled/main.js")
+  }
+
+  it(
+    "piscinajs/piscina#252: an application that is bundled takes its workers' programs from where they are installed",
+    () => {
+      assert.match(run(process.execPath, [bundled()], app), /hello, world, from process \d+/)
+    },
+    minute
+  )
+
+  it("piscinajs/piscina#252: an application that is bundled, and alone, says what it needs", () => {
+    const alone = join(folder, "alone")
+    cpSync(bundled(), join(alone, "dist/main.mjs"))
+    const { status, stdout } = spawnSync(process.execPath, ["dist/main.mjs"], { cwd: alone, env, encoding: "utf8" })
+    assert.notStrictEqual(status, 0)
+    assert.include(stdout, "a bundled application needs @effect-postmaster/node installed beside it")
+  }, minute)
 })

@@ -16,9 +16,18 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EntryError } from "./ExitStatus.ts"
 import { oneLine } from "./internal/oneLine.ts"
+import * as Limits from "./Limits.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { StartTime } from "./Phase.ts"
-import { type Flag, type Ownership, Registration, sanityCheck } from "./Registration.ts"
+import {
+  type Flag,
+  type Ownership,
+  Registration,
+  type Rung,
+  sanityCheck,
+  type StopLadder,
+  toRungs
+} from "./Registration.ts"
 import { InvalidArguments, InvalidDefinition, RegistrationError } from "./RegistrationError.ts"
 import * as Restart from "./Restart.ts"
 import { WorkerContext } from "./WorkerContext.ts"
@@ -60,10 +69,17 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly protocol: Calls<Rpcs> | undefined
   readonly flags: ReadonlyArray<Flag>
   readonly class: string | undefined
+  readonly key: string | undefined
   readonly resources: ReadonlyArray<string>
   readonly startTime: StartTime
+  readonly after: ReadonlyArray<string>
   readonly restart: Restart.Restart
   readonly stopTimeoutMillis: number | undefined
+  readonly readyTimeoutMillis: number | undefined
+  readonly heartbeatMillis: number | undefined
+  readonly progressTimeoutMillis: number | undefined
+  readonly limits: Limits.Limits | undefined
+  readonly stopLadder: ReadonlyArray<Rung> | undefined
   readonly spare: boolean
   readonly ownership: Ownership
 }
@@ -99,6 +115,12 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   /** The class that `PostmasterConfig.classLimits` may limit. Defaults to none. */
   readonly class?: string | undefined
   /**
+   * At most one worker of this key is registered at a time. To register it
+   * again answers the handle of the registration that exists, with the
+   * arguments that it was given. Defaults to none.
+   */
+  readonly key?: string | undefined
+  /**
    * Names of what the worker uses, a database say, and is ended for when
    * somebody calls `Postmaster.terminateUsers` with one of them
    * (`BGWORKER_INTERRUPTIBLE`). Defaults to none.
@@ -106,10 +128,44 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
   readonly resources?: ReadonlyArray<string> | undefined
   /** Defaults to `"RecoveryFinished"`. */
   readonly startTime?: StartTime | undefined
+  /**
+   * Workers, or names of workers, that are to be ready before each life of this
+   * one begins: order only, as systemd's `After`. It waits while there are
+   * workers registered under such a name and none of them is ready; a name that
+   * nobody bears holds up nobody. Defaults to none.
+   */
+  readonly after?: ReadonlyArray<string | Pick<Any, "name">> | undefined
   /** Defaults to `"never"`. */
   readonly restart?: Restart.Input | undefined
   /** How long SIGTERM may be ignored before SIGKILL. Defaults to `PostmasterConfig.stopTimeout`. */
   readonly stopTimeout?: Duration.Input | undefined
+  /** What the worker is held to: memory, priority, files. Defaults to nothing of its own. */
+  readonly limits?: Limits.Input | undefined
+  /**
+   * Within how long after its birth each life must be ready; otherwise it is
+   * killed, and has failed. Defaults to none: it may take as long as it likes.
+   */
+  readonly readyTimeout?: Duration.Input | undefined
+  /**
+   * How long the main loop of a ready worker may be silent: one that is stopped,
+   * or blocks its loop, is killed, and has failed. At least 100 ms; several
+   * seconds are usual. Defaults to none: nobody listens.
+   */
+  readonly heartbeat?: Duration.Input | undefined
+  /**
+   * How long a ready worker may go without `WorkerContext.progress`: one whose
+   * loop runs while its work stands still is killed, and has failed. At least
+   * 100 ms. Defaults to none.
+   */
+  readonly progressTimeout?: Duration.Input | undefined
+  /**
+   * What the worker is sent when it is to end, and for how long each signal may
+   * be ignored: 1 to 8 of them, none gentler than the one before. SIGKILL to its
+   * process group always comes last. Defaults to SIGTERM and the `stopTimeout`,
+   * which is of no account otherwise. Crash recovery and an immediate shutdown
+   * do not ask: they send SIGQUIT, and SIGKILL after `PostmasterConfig.killAfter`.
+   */
+  readonly stopLadder?: StopLadder | undefined
   /**
    * Whether the worker may be made from a spare, a process that has imported
    * the entry module ahead of the launch (`PostmasterConfig.spares`). Defaults
@@ -168,13 +224,23 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   protocol: options.protocol,
   flags: options.flags ?? [],
   class: options.class,
+  key: options.key,
   resources: options.resources ?? [],
   startTime: options.startTime ?? "RecoveryFinished",
+  after: (options.after ?? []).map((other) => typeof other === "string" ? other : other.name),
   restart: Restart.fromInput(options.restart ?? "never"),
-  stopTimeoutMillis: options.stopTimeout === undefined ? undefined : Restart.toMillis(options.stopTimeout),
+  stopTimeoutMillis: toMillis(options.stopTimeout),
+  readyTimeoutMillis: toMillis(options.readyTimeout),
+  heartbeatMillis: toMillis(options.heartbeat),
+  progressTimeoutMillis: toMillis(options.progressTimeout),
+  limits: Limits.fromInput(options.limits ?? {}),
+  stopLadder: options.stopLadder && toRungs(options.stopLadder),
   spare: options.spare ?? true,
   ownership: options.ownership ?? "postmaster"
 })
+
+const toMillis = (input: Duration.Input | undefined): number | undefined =>
+  input === undefined ? undefined : Restart.toMillis(input)
 
 /**
  * Gives a definition another name, for one of several registrations of it. The
@@ -207,6 +273,65 @@ export const named: {
     self: BackgroundWorker<Args, Rpcs>,
     name: string
   ): BackgroundWorker<Args, Rpcs> => ({ ...self, name })
+)
+
+/**
+ * Gives a definition a key: of all workers that name the same key, at most one
+ * is registered at a time.
+ *
+ * **When to use**
+ *
+ * Use where several callers need the same worker, and none of them knows
+ * whether another one has registered it: one worker per tenant, per file, per
+ * shard.
+ *
+ * **Details**
+ *
+ * `register` answers the handle of the registration that exists, which takes no
+ * other slot. The key is free again when that registration has ended. If the
+ * holder is of another definition (another name, type or entry), or has been
+ * told to end for good, registering fails with `KeyTaken`.
+ *
+ * **Gotchas**
+ *
+ * The arguments are those of whoever came first, and so is the owner of a worker
+ * with `ownership: "registrant"`.
+ *
+ * **Example** (One worker per tenant)
+ *
+ * ```ts
+ * import { BackgroundWorker, Postmaster } from "@effect-postmaster/core"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Index = BackgroundWorker.make("index", {
+ *   entry: { module: new URL("./index-worker.ts", import.meta.url) },
+ *   args: Schema.Struct({ tenant: Schema.String })
+ * })
+ *
+ * export const indexOf = Effect.fnUntraced(function*(tenant: string) {
+ *   const postmaster = yield* Postmaster
+ *   return yield* postmaster.register(Index.pipe(BackgroundWorker.keyed(`index ${tenant}`)), { tenant })
+ * })
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const keyed: {
+  (
+    key: string
+  ): <Args extends ArgsSchema, Rpcs extends Rpc.Any>(self: BackgroundWorker<Args, Rpcs>) => BackgroundWorker<Args, Rpcs>
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    key: string
+  ): BackgroundWorker<Args, Rpcs>
+} = /* @__PURE__ */ dual(
+  2,
+  <Args extends ArgsSchema, Rpcs extends Rpc.Any>(
+    self: BackgroundWorker<Args, Rpcs>,
+    key: string
+  ): BackgroundWorker<Args, Rpcs> => ({ ...self, key })
 )
 
 /**
@@ -258,11 +383,19 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     args: null,
     flags: self.flags,
     ...(self.class === undefined ? undefined : { class: self.class }),
+    ...(self.key === undefined ? undefined : { key: self.key }),
     ...(self.resources.length === 0 ? undefined : { resources: self.resources }),
     startTime: self.startTime,
+    ...(self.after.length === 0 ? undefined : { after: self.after }),
     restart: self.restart,
     ...(self.stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis: self.stopTimeoutMillis }),
-    ...(self.spare ? undefined : { spare: false }),
+    ...(self.readyTimeoutMillis === undefined ? undefined : { readyTimeoutMillis: self.readyTimeoutMillis }),
+    ...(self.heartbeatMillis === undefined ? undefined : { heartbeatMillis: self.heartbeatMillis }),
+    ...(self.progressTimeoutMillis === undefined ? undefined : { progressTimeoutMillis: self.progressTimeoutMillis }),
+    ...(self.limits === undefined ? undefined : { limits: self.limits }),
+    // No spare has been born with its limits, so none is made for it.
+    ...(self.spare && !Limits.isInborn(self.limits) ? undefined : { spare: false }),
+    ...(self.stopLadder === undefined ? undefined : { stopLadder: self.stopLadder }),
     ...(self.ownership === "postmaster" ? undefined : { ownership: self.ownership })
   }
   yield* Effect.mapError(

@@ -86,8 +86,12 @@ export const ExitStatus = /* @__PURE__ */ Schema.TaggedUnion({
     error: /* @__PURE__ */ Schema.optionalKey(ExitError),
     outcome: /* @__PURE__ */ Schema.optionalKey(Outcome)
   },
-  /** A signal ended it. `ordered` is true when the postmaster had sent that very signal. */
-  Signaled: { signal: Schema.String, ordered: Schema.Boolean },
+  /** A signal ended it. `ordered` is true when the postmaster had sent that very signal, `detail` says why somebody else did. */
+  Signaled: {
+    signal: Schema.String,
+    ordered: Schema.Boolean,
+    detail: /* @__PURE__ */ Schema.optionalKey(Schema.String)
+  },
   /** It is gone and did not say how, or it broke the protocol and was removed. */
   Lost: { detail: Schema.String },
   /** It was never born. */
@@ -176,10 +180,14 @@ export const again = (outcome: Outcome): ExitStatus => ({ _tag: "Exited", code: 
  * @category constructors
  * @since 0.1.0
  */
-export const signaled = (signal: string, options?: { readonly ordered?: boolean | undefined }): ExitStatus => ({
+export const signaled = (
+  signal: string,
+  options?: { readonly ordered?: boolean | undefined; readonly detail?: string | undefined }
+): ExitStatus => ({
   _tag: "Signaled",
   signal,
-  ordered: options?.ordered ?? false
+  ordered: options?.ordered ?? false,
+  ...(options?.detail === undefined ? undefined : { detail: options.detail })
 })
 
 /**
@@ -266,7 +274,8 @@ export const format = (status: ExitStatus): string => {
         (status.error === undefined ? "" : `: ${status.error.message}`) +
         (status.outcome === undefined ? "" : `, ${formatOutcome(status.outcome)}`)
     case "Signaled":
-      return `was terminated by signal ${status.signal}` + (status.ordered ? " on the postmaster's order" : "")
+      return `was terminated by signal ${status.signal}` + (status.ordered ? " on the postmaster's order" : "") +
+        (status.detail === undefined ? "" : `: ${status.detail}`)
     case "Lost":
       return `was lost: ${status.detail}`
     case "NotStarted":

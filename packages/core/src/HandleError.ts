@@ -10,6 +10,7 @@ import { ExitStatus, format } from "./ExitStatus.ts"
 import { formatRef, SlotRef } from "./Identity.ts"
 import { format as formatLife, LifeRecord } from "./LifeRecord.ts"
 import { WorkerAddress } from "./WorkerAddress.ts"
+import { WorkerStatus } from "./WorkerStatus.ts"
 
 /**
  * The worker is not running: it was refused, has ended, is between two lives, or
@@ -36,6 +37,32 @@ export class WorkerStopped extends Schema.TaggedError<WorkerStopped>(
         : this.lastExit === undefined
         ? ""
         : `, it ${format(this.lastExit)}`)
+  }
+}
+
+/**
+ * The worker did not become ready within the time it was waited for. It may yet.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotReadyInTime extends Schema.TaggedError<NotReadyInTime>(
+  "@effect-postmaster/core/HandleError/NotReadyInTime"
+)("NotReadyInTime", {
+  name: Schema.String,
+  ref: SlotRef,
+  timeoutMillis: Schema.Finite,
+  /** What it did when the time was over. */
+  status: WorkerStatus,
+  /** The last life that is over, or birth that failed, with the worker's own error. */
+  lastLife: Schema.optionalKey(LifeRecord)
+}) {
+  override get message(): string {
+    const doing = this.status._tag === "NotYetStarted"
+      ? "has not started yet"
+      : "runs, and has not said that it is ready"
+    return `background worker "${this.name}" (${formatRef(this.ref)}) was not ready within ${this.timeoutMillis} ms: ` +
+      `it ${doing}` + (this.lastLife === undefined ? "" : `; before, it ${formatLife(this.lastLife)}`)
   }
 }
 

@@ -35,8 +35,10 @@ export const Outcome = /* @__PURE__ */ Schema.TaggedUnion({
  *
  * The registration goes on, whatever the restart policy says of success: the
  * life counts neither as a failure nor as done (verdict `Again`), and it ends a
- * row of failures before it. A worker that was told to end, or whose postmaster
- * shuts down, gets no other life.
+ * row of failures before it. Whoever was told to end for good gets no other life,
+ * nor does a job (a worker that restarts neither after failure nor after
+ * success) from the moment a shutdown is asked for: a smart one waits for its
+ * present life only.
  *
  * **Gotchas**
  *

@@ -5,18 +5,20 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as BackgroundWorker from "./BackgroundWorker.ts"
 import { ForeignAddress, type PostmasterDied } from "./HandleError.ts"
 import type { SlotRef } from "./Identity.ts"
 import * as Loop from "./internal/loop.ts"
 import * as Remote from "./internal/remote.ts"
+import * as Reports from "./internal/reports.ts"
 import * as Watch from "./internal/watch.ts"
 import * as WorkerDoor from "./internal/workerDoor.ts"
 import { CurrentLine } from "./internal/workerLine.ts"
@@ -26,6 +28,7 @@ import type { PostmasterEvent } from "./PostmasterEvent.ts"
 import type { Recording } from "./Recording.ts"
 import type { Registration } from "./Registration.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
+import { toMillis } from "./Restart.ts"
 import { SharedMemory } from "./SharedMemory.ts"
 import type { PostmasterSnapshot } from "./Snapshot.ts"
 import type { Spawner } from "./Spawner.ts"
@@ -33,6 +36,7 @@ import type { Vitals } from "./Vitals.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerContext } from "./WorkerContext.ts"
 import type { WorkerHandle } from "./WorkerHandle.ts"
+import type { WorkerReport } from "./WorkerReport.ts"
 
 /**
  * A worker that is registered before the postmaster opens its table.
@@ -100,9 +104,27 @@ export class Postmaster extends Context.Service<Postmaster, {
   /**
    * Registers a worker; it starts as soon as its start time has come
    * (`RegisterDynamicBackgroundWorker`). Returns when the slot is taken, not
-   * when the worker runs.
+   * when the worker runs. A worker with a key that is registered already is
+   * answered with the handle of that registration.
    */
   readonly register: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any = never>(
+    worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
+    ...args: BackgroundWorker.ArgsInput<Args>
+  ) => Effect.Effect<WorkerHandle<Rpcs>, RegistrationError, Args["EncodingServices"]>
+  /**
+   * The same, but waits for so long if there is no room: every slot is taken,
+   * its class has reached its limit, or its key is held by a worker that has not
+   * ended yet. When the time is over, it fails with the reason for which it had
+   * to wait.
+   *
+   * Whoever has waited longest comes first, of those for whom there is room;
+   * `register` does not overtake. 1,024 may wait; whoever comes then is refused
+   * at once. A wait that is interrupted takes nothing; a slot that was taken for
+   * it in that very moment is given back, unless a worker waits and the answer
+   * is already on its way. A shutdown ends all waits with `NotAccepting`.
+   */
+  readonly registerWithin: <Args extends BackgroundWorker.ArgsSchema, Rpcs extends Rpc.Any = never>(
+    timeout: Duration.Input,
     worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
     ...args: BackgroundWorker.ArgsInput<Args>
   ) => Effect.Effect<WorkerHandle<Rpcs>, RegistrationError, Args["EncodingServices"]>
@@ -159,6 +181,13 @@ export class Postmaster extends Context.Service<Postmaster, {
   readonly recording: Effect.Effect<Recording>
   /** How long turns take, and what the workers' lines have carried. */
   readonly vitals: Effect.Effect<Vitals>
+  /**
+   * What workers with `WorkerMetrics.layer` measure: first everything, then what
+   * has changed. They report while somebody reads; a reader who is behind sees
+   * the newest of each series. Ends with the postmaster. Only the application is
+   * told; inside a worker it is empty.
+   */
+  readonly workerReports: Stream.Stream<WorkerReport>
   /** Passes a reload request on to every running worker (SIGHUP). */
   readonly reload: Effect.Effect<void>
   /** Asks for a shutdown and returns at once. A harsher mode overtakes a gentler one; a gentler one is ignored. */
@@ -239,7 +268,8 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   const { shutdownOnRelease } = yield* PostmasterConfig
   const id = yield* newIdentity
   // The loop lets workers in that it has borne, and it bears nobody before it is opened.
-  const door = yield* WorkerDoor.make(id, () => loop)
+  const reports = Reports.make()
+  const door = yield* WorkerDoor.make(id, () => loop, reports)
   const loop: Loop.Loop = yield* Loop.make((phase) =>
     options?.startup === undefined
       ? Effect.void
@@ -249,7 +279,12 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
         context as Context.Context<Exclude<Exclude<R, SharedMemory>, Scope.Scope>>
       ), door)
   const shutdown = (mode: ShutdownMode) => loop.tell({ _tag: "ShutdownRequested", mode })
-  yield* Effect.addFinalizer(() => Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt)))
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      Effect.andThen(shutdown(shutdownOnRelease), Effect.ignore(loop.awaitHalt)),
+      Effect.sync(reports.end)
+    )
+  )
 
   for (const { registration } of options?.preload ?? []) {
     yield* loop.register(yield* registration, "Preload")
@@ -262,7 +297,9 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     terminate: (ref) => loop.tell({ _tag: "TerminateRequested", ref }),
     resume: (ref) => loop.tell({ _tag: "ResumeRequested", ref }),
     replace: loop.replace,
+    progress: loop.progress,
     history: loop.history,
+    changePolicy: loop.changePolicy,
     connect: (watch) =>
       Effect.suspend(() =>
         watch.connection === undefined
@@ -274,7 +311,10 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
   return serviceOf({
     keeper,
     ensureOpen: loop.ensureOpen,
-    register: (registration) => loop.register(registration, "Application"),
+    register: (registration, waitMillis) =>
+      waitMillis === undefined
+        ? loop.register(registration, "Application")
+        : loop.registerWithin(waitMillis, registration, "Application"),
     find: loop.find,
     watch: (name, ref) => Effect.sync(() => loop.watch(ref) ?? Watch.stale(name, ref)),
     snapshot: loop.snapshot,
@@ -284,6 +324,7 @@ const make = Effect.fnUntraced(function*<E, R>(options: Options<E, R> | undefine
     terminateUsers: (resource) => loop.tell({ _tag: "TerminateUsersRequested", resource }),
     recording: loop.recording,
     vitals: loop.vitals,
+    workerReports: reports.stream,
     reload: loop.tell({ _tag: "ReloadRequested" }),
     shutdown,
     awaitHalt: loop.awaitHalt
@@ -298,10 +339,15 @@ const makeClient = Effect.gen(function*() {
   const { memory, ...remote } = yield* Remote.make(line())
   return serviceOf({
     ...remote,
+    // Others' metrics would be kept for workers that do not read them.
+    workerReports: Stream.empty,
     keeper: remote,
     ensureOpen: () => Effect.void,
-    register: (registration) =>
-      Effect.flatMap(remote.register(registration), (ref) => remote.watch(registration.name, ref)),
+    register: (registration, waitMillis) =>
+      Effect.flatMap(
+        waitMillis === undefined ? remote.register(registration) : remote.registerWithin(waitMillis, registration),
+        (ref) => remote.watch(registration.name, ref)
+      ),
     find: (name) => Effect.flatMap(remote.find(name), (refs) => Effect.forEach(refs, (ref) => remote.watch(name, ref)))
   }, memory)
 })
@@ -317,6 +363,7 @@ interface Engine extends
     | "terminateUsers"
     | "recording"
     | "vitals"
+    | "workerReports"
     | "reload"
     | "shutdown"
     | "awaitHalt"
@@ -324,7 +371,10 @@ interface Engine extends
 {
   readonly keeper: Watch.Keeper
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
-  readonly register: (registration: Registration) => Effect.Effect<Watch.Watch, RegistrationError>
+  readonly register: (
+    registration: Registration,
+    waitMillis: number | undefined
+  ) => Effect.Effect<Watch.Watch, RegistrationError>
   readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
   readonly watch: (name: string, ref: SlotRef) => Effect.Effect<Watch.Watch>
 }
@@ -338,11 +388,12 @@ const serviceOf = (
     Rpcs extends Rpc.Any = never
   >(
     worker: BackgroundWorker.BackgroundWorker<Args, Rpcs>,
-    args: Args["Type"] | undefined
+    args: Args["Type"] | undefined,
+    waitMillis: number | undefined
   ) {
     yield* ensureOpen(worker.name)
     return Watch.toHandle(
-      yield* register(yield* BackgroundWorker.toRegistration(worker, args)),
+      yield* register(yield* BackgroundWorker.toRegistration(worker, args), waitMillis),
       worker.protocol,
       keeper,
       true
@@ -351,7 +402,8 @@ const serviceOf = (
 
   const postmaster = Postmaster.of({
     ...rest,
-    register: (worker, ...args) => registerWorker(worker, args[0]),
+    register: (worker, ...args) => registerWorker(worker, args[0], undefined),
+    registerWithin: (timeout, worker, ...args) => registerWorker(worker, args[0], toMillis(timeout)),
     // The overloads tell what the handles can be called; the compiler cannot follow them into one body.
     find: (worker: string | BackgroundWorker.Any) => {
       const { name, protocol } = typeof worker === "string" ? { name: worker, protocol: undefined } : worker

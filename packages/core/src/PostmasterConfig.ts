@@ -36,6 +36,11 @@ export const Settings = Schema.Struct({
   maxWorkers: Count,
   /** How many workers of a class may be registered at once. Default `{ parallel: 8 }` (`max_parallel_workers`). */
   classLimits: Schema.Record(Schema.String, Count),
+  /**
+   * How many slots are kept for a class: workers of other classes, and of none, do not get them. Default `{}`. Together
+   * no more than there are slots.
+   */
+  reservedSlots: Schema.Record(Schema.String, Count),
   /** How long SIGQUIT may be ignored before SIGKILL. Default 5 seconds (`SIGKILL_CHILDREN_AFTER_SECS`). */
   killAfter: Wait,
   /** How long SIGTERM may be ignored before SIGKILL, unless the worker says otherwise. Default 30 seconds; may be infinite. */
@@ -55,7 +60,14 @@ export const Settings = Schema.Struct({
   maxSharedBytes: SharedBytes,
   /** How many cells shared memory may have. Default 1024. */
   maxSharedCells: Count
-})
+}).check(
+  Schema.makeFilter(({ maxWorkers, reservedSlots }) => {
+    const reserved = Object.values(reservedSlots).reduce((sum, count) => sum + count, 0)
+    return reserved > maxWorkers
+      ? `no more reservedSlots (${reserved}) than there are slots (maxWorkers: ${maxWorkers})`
+      : undefined
+  })
+)
 
 /**
  * The settings.
@@ -78,6 +90,7 @@ export type Options =
 const defaults: Settings = {
   maxWorkers: 8,
   classLimits: { parallel: 8 },
+  reservedSlots: {},
   killAfter: Duration.seconds(5),
   stopTimeout: Duration.seconds(30),
   maxLaunchesPerTurn: 100,
@@ -114,6 +127,8 @@ const config: Config.Config<Settings> = Config.all({
   classLimits: Config.Record(Schema.String, Schema.FiniteFromString.pipe(Schema.decodeTo(Count)), "classLimits").pipe(
     Config.withDefault(defaults.classLimits)
   ),
+  reservedSlots: Config.Record(Schema.String, Schema.FiniteFromString.pipe(Schema.decodeTo(Count)), "reservedSlots")
+    .pipe(Config.withDefault(defaults.reservedSlots)),
   killAfter: Config.schema(WaitFromString, "killAfter").pipe(Config.withDefault(defaults.killAfter)),
   stopTimeout: Config.schema(WaitFromString, "stopTimeout").pipe(Config.withDefault(defaults.stopTimeout)),
   maxLaunchesPerTurn: Config.schema(Positive, "maxLaunchesPerTurn").pipe(
@@ -126,7 +141,10 @@ const config: Config.Config<Settings> = Config.all({
   spares: Config.schema(Count, "spares").pipe(Config.withDefault(defaults.spares)),
   maxSharedBytes: Config.schema(SharedBytes, "maxSharedBytes").pipe(Config.withDefault(defaults.maxSharedBytes)),
   maxSharedCells: Config.schema(Count, "maxSharedCells").pipe(Config.withDefault(defaults.maxSharedCells))
-})
+}).pipe(
+  // What each setting says of itself has been checked; this is what they say of each other.
+  Config.mapEffect((settings) => Effect.mapError(decode(settings), (error) => new Config.ConfigError(error)))
+)
 
 /**
  * The postmaster's settings.

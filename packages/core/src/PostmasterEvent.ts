@@ -8,7 +8,10 @@
 import * as Schema from "effect/Schema"
 import { type ExitError, ExitStatus, format, Verdict } from "./ExitStatus.ts"
 import { Pid, SlotRef } from "./Identity.ts"
+import * as Missed from "./Missed.ts"
 import { Phase, ShutdownMode } from "./Phase.ts"
+import * as Progress from "./Progress.ts"
+import { Policy } from "./Registration.ts"
 import { SpareLoss } from "./SpareLoss.ts"
 import { SpawnError } from "./SpawnError.ts"
 import { StopCause } from "./StopCause.ts"
@@ -56,6 +59,10 @@ export const PostmasterEvent = Schema.TaggedUnion({
   Starting: { ...worker, spare: Schema.optionalKey(Schema.Natural) },
   Started: { ...worker, pid: Pid },
   Ready: { ...worker, pid: Pid },
+  /** It has said how far it has come; a few times a second at most. */
+  Progressed: { ...worker, pid: Pid, progress: Progress.Progress },
+  /** A sign was waited for in vain for `afterMillis`, so it is killed. */
+  Hung: { ...worker, pid: Pid, missed: Missed.Missed, afterMillis: Schema.Finite },
   /** A birth failed; `nextStartInMillis` is absent if there will be no other. */
   NotStarted: {
     ...worker,
@@ -63,7 +70,13 @@ export const PostmasterEvent = Schema.TaggedUnion({
     stopCause: Schema.optionalKey(StopCause),
     nextStartInMillis: Schema.optionalKey(Schema.Finite)
   },
-  SignalSent: { ...worker, pid: Pid, signal: WorkerSignal, target: SignalTarget },
+  SignalSent: {
+    ...worker,
+    pid: Pid,
+    signal: WorkerSignal,
+    target: SignalTarget,
+    stopCause: Schema.optionalKey(StopCause)
+  },
   /** A life ended; `nextStartInMillis` is absent if there will be no other, or none before recovery. */
   Exited: {
     ...worker,
@@ -80,6 +93,8 @@ export const PostmasterEvent = Schema.TaggedUnion({
   Replacing: { ...worker, successor: SlotRef },
   /** It has failed so often within so long that it is given up until it is resumed. */
   Parked: { ...worker, failures: Schema.Natural, withinMillis: Schema.Finite },
+  /** Its policy is another from now on, as far as it is said here. */
+  PolicyChanged: { ...worker, policy: Policy },
   /** Somebody wants it to start now, with a clean count: it was parked, or at rest. */
   Resumed: worker,
   /** A process is being made ready ahead of any launch. It is no worker. */
@@ -141,6 +156,9 @@ const shutdownWords: { readonly [K in ShutdownMode]: string } = {
   Immediate: "received immediate shutdown request"
 }
 
+const isHung = (cause: StopCause | undefined): boolean =>
+  cause === "NotReady" || cause === "NoHeartbeat" || cause === "NoProgress"
+
 const phaseLine = (phase: Phase): LogLine => {
   switch (phase) {
     case "Consistent":
@@ -180,10 +198,21 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       return debug(`background worker "${event.type}" (PID ${event.pid}) started`)
     case "Ready":
       return debug(`background worker "${event.type}" (PID ${event.pid}) is ready`)
+    case "Progressed":
+      return debug(
+        `background worker "${event.type}" (PID ${event.pid}) progresses: ${Progress.format(event.progress)}`
+      )
+    case "Hung":
+      return warn(
+        `background worker "${event.type}" (PID ${event.pid}) ${
+          Missed.format(event.missed)
+        } for ${event.afterMillis} ms; it is killed`
+      )
     case "NotStarted":
       return warn(`${event.error.message}${again(event.nextStartInMillis)}`)
     case "SignalSent":
-      return event.signal === "SIGKILL"
+      // That it hangs has been told.
+      return event.signal === "SIGKILL" && !isHung(event.stopCause)
         ? warn(`background worker "${event.type}" (PID ${event.pid}) did not stop in time; sent SIGKILL`)
         : debug(`sent ${event.signal} to background worker "${event.type}" (PID ${event.pid})`)
     case "Exited": {
@@ -206,6 +235,8 @@ export const logLine = (event: PostmasterEvent): LogLine => {
       return info(
         `replacing background worker "${event.name}" in slot ${event.ref.slot} from slot ${event.successor.slot}`
       )
+    case "PolicyChanged":
+      return info(`changing ${Object.keys(event.policy).join(", ") || "nothing"} of background worker "${event.name}"`)
     case "Resumed":
       return info(`resuming background worker "${event.name}"`)
     case "SpareStarting":

@@ -14,12 +14,14 @@ import * as Metric from "effect/Metric"
 import * as Stream from "effect/Stream"
 import { Verdict } from "./ExitStatus.ts"
 import type { SlotRef } from "./Identity.ts"
+import * as MergedSeries from "./internal/mergedSeries.ts"
 import { Phase } from "./Phase.ts"
 import { Postmaster } from "./Postmaster.ts"
 import type { PostmasterEvent } from "./PostmasterEvent.ts"
 import { type PostmasterSnapshot, SpareSnapshot, type WorkerSnapshot, WorkerState } from "./Snapshot.ts"
 import { SpareLoss } from "./SpareLoss.ts"
 import { turnBounds, type Vitals } from "./Vitals.ts"
+import type { WorkerReport } from "./WorkerReport.ts"
 
 /**
  * What the layer may be given.
@@ -32,9 +34,15 @@ export interface Options {
   readonly by?: "type" | "name" | undefined
   /**
    * How many types (or names) have series of their own, first come, first
-   * served. The rest are counted together as `other`. Defaults to 100.
+   * served. The rest are counted together as `other`. Defaults to 100. So many
+   * names may also have series of their own that workers report.
    */
   readonly maxTypes?: number | undefined
+  /**
+   * How many series are taken on of the workers of one name; 0 is none. A
+   * frequency's words count as series. Defaults to 1,000.
+   */
+  readonly maxSeries?: number | undefined
   /** How often the lag of the event loop is taken, which wakes this process. Defaults to a second; `"Infinity"` is never. */
   readonly lagInterval?: Duration.Input | undefined
 }
@@ -106,8 +114,18 @@ export const layerWith = (options?: Options): Layer.Layer<never, never, Postmast
  * | `postmaster_spare_ready_duration_seconds` | | a spare is begun | it is ready |
  * | `postmaster_event_loop_lag_seconds` | | a timer was to ring | it rang, in the process of this layer |
  *
- * Names and pids are no labels, as their number has no bounds. `layerWith` can
- * tell workers apart by name.
+ * What workers with `WorkerMetrics.layer` measure themselves is merged with the
+ * label `worker`, their name. Counters, frequencies, histograms and summaries
+ * add up over a worker's lives, so a restart takes nothing back; gauges are the
+ * sums of the lives that last. It is done in the application alone. A worker's
+ * own label `worker` becomes `exported_worker`.
+ *
+ * | metric | kind | labels | what |
+ * | --- | --- | --- | --- |
+ * | `postmaster_worker_series_dropped_total` | counter | `worker` | series that were not taken on, as there were too many of a name (1,000) or they were too large; one that goes on changing counts again |
+ *
+ * Pids are no labels, as their number has no bounds, and names are labels of
+ * nothing else; `layerWith` can tell workers apart by name.
  *
  * **Gotchas**
  *
@@ -117,6 +135,9 @@ export const layerWith = (options?: Options): Layer.Layer<never, never, Postmast
  *   so they are seen by the gauges and not counted as starts.
  * - Inside a worker a snapshot has to be fetched: gauges show the table as it
  *   was soon after the export before, and durations contain the worker's line.
+ * - Workers of one name at the same time are one series. Quantiles of a summary
+ *   are those of whichever has reported last; after a change of a histogram's
+ *   boundaries the newer ones count.
  * - Two postmasters in one process count together and overwrite each other's
  *   gauges, unless each layer has its own `Metric.CurrentMetricAttributes`.
  *
@@ -172,6 +193,7 @@ const measure = Effect.fnUntraced(function*(options: Options | undefined) {
     sparesStarted: counters("postmaster_spares_started_total", "Spares begun"),
     sparesUsed: counters("postmaster_spares_used_total", "Spares that became workers"),
     sparesLost: counters("postmaster_spares_lost_total", "Spares that could serve no more"),
+    seriesDropped: counters("postmaster_worker_series_dropped_total", "Series of workers that were not taken on"),
     eventsLost: counters("postmaster_events_lost_total", "Events that came too fast to be counted")
   }
   const observe = {
@@ -291,11 +313,41 @@ const measure = Effect.fnUntraced(function*(options: Options | undefined) {
     }
   }
 
+  const maxSeries = options?.maxSeries ?? 1_000
+  const merged = MergedSeries.make(maxSeries, context)
+  const reporters = new Set<string>()
+  /** By life, how many series it has said that it drops. */
+  const dropping = new Map<number, number>()
+  const reporterOf = (name: string): string => {
+    if (reporters.has(name)) return name
+    const worker = reporters.size < maxTypes ? name : "other"
+    if (worker === name) reporters.add(name)
+    count.seriesDropped({ worker }, 0)
+    return worker
+  }
+  const hear = (report: WorkerReport): void => {
+    const worker = reporterOf(report.name)
+    if (report._tag === "Ended") {
+      dropping.delete(report.life)
+      return merged.end(worker, report.life)
+    }
+    const more = report.dropped - (dropping.get(report.life) ?? 0)
+    dropping.set(report.life, report.dropped)
+    count.seriesDropped({ worker }, Math.max(0, more) + merged.update(worker, report.life, report.series))
+  }
+
   // Heard first and looked at then, so that nobody is in neither.
   yield* Effect.forkScoped(
     Effect.ignoreCause(Stream.runForEach(postmaster.events, (event) => Effect.sync(() => note(event)))),
     { startImmediately: true }
   )
+  if (maxSeries > 0) {
+    yield* Effect.addFinalizer(() => Effect.sync(merged.clear))
+    yield* Effect.forkScoped(
+      Effect.ignoreCause(Stream.runForEach(postmaster.workerReports, (report) => Effect.sync(() => hear(report)))),
+      { startImmediately: true }
+    )
+  }
   let seen = yield* postmaster.snapshot
   let vitals = yield* postmaster.vitals
   for (const worker of seen.workers) {

@@ -9,6 +9,7 @@
  */
 import * as Schema from "effect/Schema"
 import { formatRef, SlotRef } from "./Identity.ts"
+import { LimitName } from "./Limits.ts"
 import { Phase } from "./Phase.ts"
 
 /**
@@ -50,6 +51,26 @@ export class NotReplaceable extends Schema.TaggedError<NotReplaceable>(
 }
 
 /**
+ * The worker would have to start after itself, by way of those already
+ * registered.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StartOrderCycle extends Schema.TaggedError<StartOrderCycle>(
+  "@effect-postmaster/core/RegistrationError/StartOrderCycle"
+)("StartOrderCycle", {
+  worker: Schema.String,
+  /** Each starts after the next; the first and the last are the worker. */
+  road: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}" would start after itself: ` +
+      this.road.map((name) => `"${name}"`).join(" after ")
+  }
+}
+
+/**
  * The definition is not what its type says; only a caller without types can
  * make one.
  *
@@ -68,7 +89,7 @@ export class InvalidDefinition extends Schema.TaggedError<InvalidDefinition>(
 }
 
 /**
- * The worker's name or type is empty, longer than 95 bytes, or not printable.
+ * The worker's name, type or key is empty, longer than 95 bytes, or not printable.
  *
  * @category errors
  * @since 0.1.0
@@ -77,7 +98,7 @@ export class InvalidName extends Schema.TaggedError<InvalidName>(
   "@effect-postmaster/core/RegistrationError/InvalidName"
 )("InvalidName", {
   worker: Schema.String,
-  field: Schema.Literals(["name", "type"]),
+  field: Schema.Literals(["name", "type", "key"]),
   value: Schema.String,
   detail: Schema.String
 }) {
@@ -119,8 +140,8 @@ export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>(
 }
 
 /**
- * A number of the restart policy or the stop timeout cannot be used: mostly a
- * duration that cannot be waited for.
+ * A number of the restart policy, the stop timeout or ladder, or a deadline cannot
+ * be used: mostly a duration that cannot be waited for.
  *
  * @category errors
  * @since 0.1.0
@@ -137,13 +158,36 @@ export class InvalidInterval extends Schema.TaggedError<InvalidInterval>(
     "healthy time",
     "number of failures",
     "window of failures",
-    "stop timeout"
+    "stop timeout",
+    "stop ladder",
+    "ready timeout",
+    "heartbeat",
+    "progress timeout"
   ]),
   value: Schema.String,
   detail: Schema.String
 }) {
   override get message(): string {
     return `background worker "${this.worker}": invalid ${this.field} ${this.value}, ${this.detail}`
+  }
+}
+
+/**
+ * A limit cannot be kept: no such number, or one that no worker could live with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidLimit extends Schema.TaggedError<InvalidLimit>(
+  "@effect-postmaster/core/RegistrationError/InvalidLimit"
+)("InvalidLimit", {
+  worker: Schema.String,
+  limit: LimitName,
+  value: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": invalid limit ${this.limit} ${this.value}, ${this.detail}`
   }
 }
 
@@ -181,6 +225,12 @@ export class InvalidArguments extends Schema.TaggedError<InvalidArguments>(
   }
 }
 
+/** How long the request has waited for a slot in vain, in milliseconds (`Postmaster.registerWithin`). */
+const waitedMillis = Schema.optionalKey(Schema.Finite)
+
+const showWait = ({ waitedMillis }: { readonly waitedMillis?: number }): string =>
+  waitedMillis === undefined ? "" : `; waited ${Math.round(waitedMillis)} ms for it`
+
 /**
  * As many workers of the class are registered as its limit allows.
  *
@@ -192,15 +242,17 @@ export class ClassLimitReached extends Schema.TaggedError<ClassLimitReached>(
 )("ClassLimitReached", {
   worker: Schema.String,
   class: Schema.String,
-  limit: Schema.Natural
+  limit: Schema.Natural,
+  waitedMillis
 }) {
   override get message(): string {
-    return `background worker "${this.worker}": class "${this.class}" has reached its limit of ${this.limit}`
+    return `background worker "${this.worker}": class "${this.class}" has reached its limit of ${this.limit}` +
+      showWait(this)
   }
 }
 
 /**
- * Schema of one line of `SlotsExhausted.occupants`.
+ * Schema of whoever is in the way of a registration.
  *
  * @category schemas
  * @since 0.1.0
@@ -208,7 +260,9 @@ export class ClassLimitReached extends Schema.TaggedError<ClassLimitReached>(
 export const Occupant = Schema.Struct({
   ref: SlotRef,
   name: Schema.String,
-  state: Schema.String
+  state: Schema.String,
+  /** How long ago it was registered, in milliseconds. */
+  ageMillis: Schema.Finite
 })
 
 /**
@@ -219,10 +273,38 @@ export const Occupant = Schema.Struct({
  */
 export interface Occupant extends Schema.Schema.Type<typeof Occupant> {}
 
+const showOccupant = ({ ageMillis, name, ref, state }: Occupant): string =>
+  `"${name}" (slot ${ref.slot}, ${state}, ${Math.floor(ageMillis / 1000)} s old)`
+
+/**
+ * The key is held by a worker of another definition, or by one that has been
+ * told to end for good and has not ended yet.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KeyTaken extends Schema.TaggedError<KeyTaken>(
+  "@effect-postmaster/core/RegistrationError/KeyTaken"
+)("KeyTaken", {
+  worker: Schema.String,
+  key: Schema.String,
+  occupant: Occupant,
+  /** Whether the key comes free as soon as the occupant has ended. */
+  isEnding: Schema.Boolean,
+  waitedMillis
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}": key ${JSON.stringify(this.key)} is held by ` +
+      `${showOccupant(this.occupant)}, ${this.isEnding ? "which has not ended yet" : "which is another worker"}` +
+      showWait(this)
+  }
+}
+
 const maxNamed = 8
 
 /**
- * Every slot is taken. `occupants` tells by whom (the first 64 slots).
+ * Every slot is taken, or kept for another class. `occupants` tells by whom
+ * (the first 64 slots).
  *
  * @category errors
  * @since 0.1.0
@@ -232,15 +314,40 @@ export class SlotsExhausted extends Schema.TaggedError<SlotsExhausted>(
 )("SlotsExhausted", {
   worker: Schema.String,
   maxWorkers: Schema.Natural,
-  occupants: Schema.Array(Occupant)
+  occupants: Schema.Array(Occupant),
+  /** How many slots are free, and kept for other classes (`PostmasterConfig.reservedSlots`). */
+  reserved: Schema.optionalKey(Schema.Natural),
+  waitedMillis
 }) {
   override get message(): string {
-    const named = this.occupants.slice(0, maxNamed).map((_) => `"${_.name}" (slot ${_.ref.slot}, ${_.state})`)
-    const more = this.maxWorkers - named.length
-    const taken = this.maxWorkers === 1 ? "the only slot is taken" : `all ${this.maxWorkers} slots are taken`
+    const named = this.occupants.slice(0, maxNamed).map(showOccupant)
+    const { maxWorkers, reserved = 0 } = this
+    const more = maxWorkers - reserved - named.length
+    const taken = reserved > 0
+      ? `of ${maxWorkers} slots ${reserved} are kept for other classes, and the others are taken`
+      : maxWorkers === 1
+      ? "the only slot is taken"
+      : `all ${maxWorkers} slots are taken`
     return `background worker "${this.worker}": ${taken}` +
       (named.length === 0 ? "" : `, by ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`) +
-      `; consider a larger PostmasterConfig.maxWorkers`
+      `; consider a larger PostmasterConfig.maxWorkers` + showWait(this)
+  }
+}
+
+/**
+ * The registration whose policy was to be changed has ended.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotRegistered extends Schema.TaggedError<NotRegistered>(
+  "@effect-postmaster/core/RegistrationError/NotRegistered"
+)("NotRegistered", {
+  worker: Schema.String,
+  ref: SlotRef
+}) {
+  override get message(): string {
+    return `background worker "${this.worker}" (${formatRef(this.ref)}) is not registered any more`
   }
 }
 
@@ -258,10 +365,14 @@ export const RegistrationErrorReason = Schema.Union([
   SharedMemoryRequired,
   DatabaseNotReady,
   InvalidInterval,
+  InvalidLimit,
   ParallelRestart,
   InvalidArguments,
+  StartOrderCycle,
+  KeyTaken,
   ClassLimitReached,
-  SlotsExhausted
+  SlotsExhausted,
+  NotRegistered
 ])
 
 /**
@@ -279,7 +390,8 @@ export type RegistrationErrorReason = typeof RegistrationErrorReason.Type
  *
  * The checks run in PostgreSQL's order and the first that fails is the one
  * reported: `NotAccepting`, `NotReplaceable`, `InvalidDefinition`, `InvalidName`,
- * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `ParallelRestart`, `InvalidArguments`,
+ * `SharedMemoryRequired`, `DatabaseNotReady`, `InvalidInterval`, `InvalidLimit`, `ParallelRestart`,
+ * `InvalidArguments`, `StartOrderCycle`,
  * `ClassLimitReached`, `SlotsExhausted` (`SanityCheckBackgroundWorker`, then
  * `RegisterDynamicBackgroundWorker`).
  *

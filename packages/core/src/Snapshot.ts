@@ -9,6 +9,9 @@ import { ExitStatus } from "./ExitStatus.ts"
 import { Pid, SlotRef } from "./Identity.ts"
 import { LifeRecord } from "./LifeRecord.ts"
 import { Phase, ShutdownMode, StartTime } from "./Phase.ts"
+import { ProgressSeen } from "./Progress.ts"
+import { Policy } from "./Registration.ts"
+import { Restart } from "./Restart.ts"
 
 /**
  * Schema of what a slot's worker is doing.
@@ -39,8 +42,12 @@ export const WorkerSnapshot = Schema.Struct({
   name: Schema.String,
   type: Schema.String,
   class: Schema.optionalKey(Schema.String),
+  key: Schema.optionalKey(Schema.String),
   attached: Schema.Boolean,
   startTime: StartTime,
+  /** Its policy as it is now. */
+  ...Policy.fields,
+  restart: Restart,
   state: WorkerState,
   pid: Schema.optionalKey(Pid),
   /** How many lives have begun after the first. */
@@ -51,6 +58,10 @@ export const WorkerSnapshot = Schema.Struct({
   startedAt: Schema.optionalKey(Schema.Finite),
   /** When the next life may begin, in milliseconds since the epoch. */
   nextStartAt: Schema.optionalKey(Schema.Finite),
+  /** The name of the workers of whom one must be ready before it starts. */
+  waitingFor: Schema.optionalKey(Schema.String),
+  /** How far its work has come in the present life, by its own last word. */
+  progress: Schema.optionalKey(ProgressSeen),
   lastExit: Schema.optionalKey(ExitStatus),
   /** All there is to say of the life that ended last, or of the birth that failed. */
   lastLife: Schema.optionalKey(LifeRecord)
@@ -88,6 +99,31 @@ export const SpareSnapshot = Schema.Struct({
 export interface SpareSnapshot extends Schema.Schema.Type<typeof SpareSnapshot> {}
 
 /**
+ * Schema of a `Breaker`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Breaker = Schema.Struct({
+  /** How many recoveries have followed each other closely, the one under way included. */
+  recoveries: Schema.Natural,
+  /** When the shared state will be rebuilt, if that is being held back, in milliseconds since the epoch. */
+  nextAt: Schema.optionalKey(Schema.Finite),
+  /** From when on a crash is not the same trouble any more, in milliseconds since the epoch. */
+  healthyAt: Schema.optionalKey(Schema.Finite)
+})
+
+/**
+ * What damps the recoveries of the attached workers: the first is begun at
+ * once, those that follow each other within a minute after 0.1 seconds, 0.2
+ * seconds and so on up to 10 seconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Breaker extends Schema.Schema.Type<typeof Breaker> {}
+
+/**
  * Schema of a `PostmasterSnapshot`.
  *
  * @category schemas
@@ -98,10 +134,12 @@ export const PostmasterSnapshot = Schema.Struct({
   shutdown: Schema.optionalKey(ShutdownMode),
   /** True between a crash of the attached workers and the end of recovery (`FatalError`). */
   recovering: Schema.Boolean,
-  /** When the shared state will be rebuilt, if that is being held back, in milliseconds since the epoch. */
-  reinitializeAt: Schema.optionalKey(Schema.Finite),
+  /** What damps recoveries that follow each other closely. */
+  breaker: Breaker,
   maxWorkers: Schema.Natural,
   freeSlots: Schema.Natural,
+  /** How many registrations wait for a slot (`Postmaster.registerWithin`). */
+  waiting: Schema.Natural,
   /** In the order of their slots. */
   workers: Schema.Array(WorkerSnapshot),
   /** In the order of their births. They take no slots. */

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { LimitName } from "./Limits.ts"
 
 /**
  * The operating system (or whatever bears workers) gave no process: no such
@@ -44,12 +45,31 @@ export class NotSupported extends Schema.TaggedError<NotSupported>(
 }
 
 /**
+ * A limit of the worker could not be set: the tool for it is not there, or the
+ * system refuses it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LimitNotSet extends Schema.TaggedError<LimitNotSet>(
+  "@effect-postmaster/core/SpawnError/LimitNotSet"
+)("LimitNotSet", {
+  worker: Schema.String,
+  limits: Schema.Array(LimitName),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `could not limit ${this.limits.join(", ")} of background worker "${this.worker}": ${this.detail}`
+  }
+}
+
+/**
  * Schema of the reasons a birth can fail.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const SpawnErrorReason = Schema.Union([ProcessNotStarted, NotSupported])
+export const SpawnErrorReason = Schema.Union([ProcessNotStarted, NotSupported, LimitNotSet])
 
 /**
  * Why a birth failed.

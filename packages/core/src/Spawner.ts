@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import type { ExitStatus } from "./ExitStatus.ts"
 import type { FramePort } from "./FramePort.ts"
 import { type Pid, SlotRef } from "./Identity.ts"
+import type { Progress } from "./Progress.ts"
 import { Registration } from "./Registration.ts"
 import type { SpareLoss } from "./SpareLoss.ts"
 import type { SpawnError } from "./SpawnError.ts"
@@ -28,7 +29,11 @@ import type { SignalTarget, WorkerSignal } from "./WorkerSignal.ts"
  */
 export const Launch = Schema.Struct({
   ref: SlotRef,
-  registration: Registration
+  registration: Registration,
+  /** The span that what the worker traces belongs to. */
+  trace: Schema.optionalKey(
+    Schema.Struct({ traceId: Schema.String, spanId: Schema.String, sampled: Schema.Boolean })
+  )
 })
 
 /**
@@ -55,6 +60,17 @@ export const ChildReport = Schema.Literals(["Ready", "Attached", "Detached"])
  * @since 0.1.0
  */
 export type ChildReport = typeof ChildReport.Type
+
+/**
+ * What a child says again and again: its loop runs, or its work has come so far.
+ * Of several that nobody has heard yet the newest counts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SignOfLife =
+  | { readonly _tag: "Beat" }
+  | { readonly _tag: "Progress"; readonly progress: Progress }
 
 /**
  * One life of a worker, held by the scope it was born in.
@@ -104,6 +120,9 @@ export interface Spare {
  *   is the postmaster's affair.
  * - What the child reports is passed to `report`, in order, each at most once,
  *   and never after `exit` has resolved. `report` returns at once.
+ * - If the registration has a `heartbeatMillis`, the child's main loop gives a
+ *   sign every third of it, from `Ready` on, as long as it runs. Signs of life go
+ *   through `report`, too. How many a child gives is bounded.
  * - `exit` resolves, whatever the child does.
  * - A signal that arrives before the child listens is not lost.
  * - `spawn` may be given a spare. It makes the child from it if the spare fits
@@ -111,6 +130,9 @@ export interface Spare {
  *   spare's; otherwise it bears a child as if there were none. Nobody can tell
  *   the two apart but by the time it takes.
  * - A spawner that bears in no time has no `spare`.
+ * - The registration's `limits` hold before the worker begins, whatever it is made
+ *   from. A limit that cannot be set is a `SpawnError` that names it. A spawner
+ *   that contains nothing may leave them out, and says so.
  * - Closing the scope ends the child and everything it has started, and returns
  *   when they are gone. After `exit` it only sweeps up what is left.
  * - What a child sends is decoded before it is believed; a child that sends
@@ -122,7 +144,7 @@ export interface Spare {
 export class Spawner extends Context.Service<Spawner, {
   readonly spawn: (
     launch: Launch,
-    report: (report: ChildReport) => void,
+    report: (report: ChildReport | SignOfLife) => void,
     spare?: Spare
   ) => Effect.Effect<Child, SpawnError, Scope.Scope>
   /**

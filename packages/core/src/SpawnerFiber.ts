@@ -15,7 +15,9 @@ import type * as Scope from "effect/Scope"
 import { exited, type ExitStatus, fromExit, lost, signaled } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { Pid } from "./Identity.ts"
-import { type Child, type ChildReport, type Launch, Spawner } from "./Spawner.ts"
+import { SharesProcess } from "./internal/workerLine.ts"
+import { namesOf } from "./Limits.ts"
+import { type Child, type ChildReport, type Launch, type SignOfLife, Spawner } from "./Spawner.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerRuntime from "./WorkerRuntime.ts"
 import type { WorkerSignal } from "./WorkerSignal.ts"
@@ -41,13 +43,29 @@ import type { WorkerSignal } from "./WorkerSignal.ts"
  * that blocks the event loop blocks the postmaster with it. `process.exit` in a
  * worker ends the application.
  *
+ * A fiber cannot be limited either. A worker that has `limits` lives without
+ * them, so that a program runs on fibers as it is, and the first one is told of
+ * in a warning.
+ *
  * @category layers
  * @since 0.1.0
  */
 export const layer: Layer.Layer<Spawner> = Layer.sync(Spawner, () => {
   let lastPid = 0
+  let warned = false
   const importModule = rememberImports()
-  return Spawner.of({ spawn: (launch, report) => spawn(launch, report, ++lastPid as Pid, importModule) })
+  return Spawner.of({
+    spawn: Effect.fnUntraced(function*(launch, report) {
+      const { limits, name } = launch.registration
+      if (limits !== undefined && !warned) {
+        warned = true
+        const limited = `background worker "${name}": its limits (${namesOf(limits).join(", ")})`
+        // A logger that throws costs its line and nothing else.
+        yield* Effect.ignoreCause(Effect.logWarning(`${limited} do not hold, because it is a fiber`))
+      }
+      return yield* spawn(launch, report, ++lastPid as Pid, importModule)
+    })
+  })
 })
 
 type ImportModule = (href: string) => Promise<unknown>
@@ -66,7 +84,7 @@ const rememberImports = (): ImportModule => {
 
 const spawn = Effect.fnUntraced(function*(
   launch: Launch,
-  report: (report: ChildReport) => void,
+  report: (report: ChildReport | SignOfLife) => void,
   pid: Pid,
   importModule: ImportModule
 ): Effect.fn.Return<Child, never, Scope.Scope> {
@@ -75,15 +93,21 @@ const spawn = Effect.fnUntraced(function*(
 
   // The first word on the end counts; nothing is reported after it.
   const end = (status: ExitStatus): boolean => Deferred.doneUnsafe(exit, Exit.succeed(status))
+  const ready = Deferred.makeUnsafe<void>()
   const said = new Set<ChildReport>()
   const say = (word: ChildReport): void => {
     if (Deferred.isDoneUnsafe(exit) || said.has(word)) return
     said.add(word)
     report(word)
+    if (word === "Ready") Deferred.doneUnsafe(ready, Exit.void)
+  }
+  const giveSign = (sign: SignOfLife): void => {
+    if (!Deferred.isDoneUnsafe(exit)) report(sign)
   }
   // Its postmaster's death is its own: nobody has to tell it.
   const surroundings = WorkerLife.surround(launch, {
     report: say,
+    progress: (progress) => giveSign({ _tag: "Progress", progress }),
     port: () => theirs,
     leave: (status) => {
       end(status)
@@ -95,6 +119,7 @@ const spawn = Effect.fnUntraced(function*(
     // The application's own services stay, its loggers say; the worker's come on top.
     Effect.updateContext((context: Context.Context<never>) =>
       Context.merge(context, surroundings.context).pipe(
+        Context.add(SharesProcess, true),
         Context.add(References.CurrentLogAnnotations, {
           ...Context.get(context, References.CurrentLogAnnotations),
           worker: launch.registration.name,
@@ -109,7 +134,19 @@ const spawn = Effect.fnUntraced(function*(
     Effect.forkDetach
   )
   // An observer, because a fiber that is interrupted before it has begun runs no finalizer.
-  fiber.addObserver((result) => end(fromExit(result)))
+  fiber.addObserver((result) => {
+    surroundings.flush()
+    end(fromExit(result))
+  })
+  const { heartbeatMillis } = launch.registration
+  if (heartbeatMillis !== undefined) {
+    yield* Deferred.await(ready).pipe(
+      Effect.andThen(Effect.forever(
+        Effect.andThen(Effect.sleep(Math.floor(heartbeatMillis / 3)), Effect.sync(() => giveSign({ _tag: "Beat" })))
+      )),
+      Effect.forkScoped
+    )
+  }
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       if (end(signaled("SIGKILL", { ordered: true }))) fiber.interruptUnsafe()

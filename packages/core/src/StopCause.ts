@@ -16,6 +16,9 @@ export const StopCause = Schema.Literals([
   "ResourceNeeded",
   "OwnerEnded",
   "Replaced",
+  "NotReady",
+  "NoHeartbeat",
+  "NoProgress",
   "ShuttingDown",
   "CrashRecovery"
 ])
@@ -23,7 +26,8 @@ export const StopCause = Schema.Literals([
 /**
  * Why the postmaster has told a worker to end: its holder has terminated it,
  * somebody needs what it uses, the life it belongs to is over, its
- * successor is ready, the postmaster shuts down, or another attached worker has crashed.
+ * successor is ready, it did not become ready in time, its event loop was silent
+ * for too long, it made no progress for too long, the postmaster shuts down, or another attached worker has crashed.
  *
  * @category models
  * @since 0.1.0
@@ -35,6 +39,9 @@ const words: { readonly [K in StopCause]: string } = {
   ResourceNeeded: "somebody needs what it uses",
   OwnerEnded: "the worker it belongs to has ended",
   Replaced: "its successor is ready",
+  NotReady: "it was not ready in time",
+  NoHeartbeat: "it hung: no heartbeat",
+  NoProgress: "it hung: no progress",
   ShuttingDown: "the postmaster shuts down",
   CrashRecovery: "another attached worker has crashed"
 }

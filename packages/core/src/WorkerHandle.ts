@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
@@ -11,9 +12,11 @@ import type * as RpcClient from "effect/rpc/RpcClient"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ExitStatus } from "./ExitStatus.ts"
-import type { PostmasterDied, WorkerStopped } from "./HandleError.ts"
+import type { NotReadyInTime, PostmasterDied, WorkerStopped } from "./HandleError.ts"
 import type { Pid, SlotRef } from "./Identity.ts"
 import type { LifeRecord } from "./LifeRecord.ts"
+import type { ProgressSeen } from "./Progress.ts"
+import type { PolicyOptions } from "./Registration.ts"
 import type { RegistrationError } from "./RegistrationError.ts"
 import type { WorkerAddress } from "./WorkerAddress.ts"
 import type { WorkerStatus } from "./WorkerStatus.ts"
@@ -61,6 +64,15 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
   readonly waitForStartup: Effect.Effect<Pid, WorkerStopped | PostmasterDied>
   /** Waits until the worker is at work. A failure to get there is `WorkerStopped`, with the exit and its error. */
   readonly waitForReady: Effect.Effect<Pid, WorkerStopped | PostmasterDied>
+  /**
+   * The same, and no longer than this. `NotReadyInTime` carries how its last life
+   * ended, or why its last birth failed.
+   */
+  readonly waitForReadyWithin: (
+    timeout: Duration.Input
+  ) => Effect.Effect<Pid, NotReadyInTime | WorkerStopped | PostmasterDied>
+  /** How far the life that runs now says that it has come, and when it said so. */
+  readonly progress: Effect.Effect<Option.Option<ProgressSeen>>
   /** Waits until the worker is not running (`WaitForBackgroundWorkerShutdown`). */
   readonly waitForShutdown: Effect.Effect<void, PostmasterDied>
   /**
@@ -96,11 +108,26 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
    * A successor that ends before it is ready, or that is never born, leaves
    * everything as it was, and `WorkerStopped` tells how it ended. Fails with
    * `SlotsExhausted` or `ClassLimitReached` if there is no room for two, and with
-   * `NotReplaceable` if the worker is gone, ends, or is being replaced already.
+   * `NotReplaceable` if the worker is gone, ends, is being replaced already, or
+   * has not yet taken the place of another one.
    *
-   * Interrupting it leaves the successor to become ready on its own.
+   * If this one ends for good before, or is terminated, its successor stays and
+   * is a worker like any other. If the successor is terminated before it is
+   * ready, this one stays. Interrupting it leaves the successor to become ready
+   * on its own.
    */
   readonly replace: Effect.Effect<WorkerHandle<Rpcs>, RegistrationError | WorkerStopped | PostmasterDied>
+  /**
+   * Gives the registration another policy, from the next failure or the next
+   * request to end on. It is checked as in `register`; what is not said stays as
+   * it was.
+   *
+   * What is under way goes on: a worker at rest starts when it was due (`resume`
+   * starts it now), one that has been given up stays so, and one that is being
+   * asked to end stays on the rung on which it is. Another `restart` begins with
+   * a clean count of failures. A registration that has ended is `NotRegistered`.
+   */
+  readonly changePolicy: (policy: PolicyOptions) => Effect.Effect<void, RegistrationError>
   /**
    * Calls the life that runs now, and no later one. Waits for the first; between
    * two lives it answers `WorkerStopped`.

@@ -19,14 +19,17 @@ import * as Queue from "effect/Queue"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { errorOf, exited, type ExitStatus, fromExit } from "./ExitStatus.ts"
 import * as FramePort from "./FramePort.ts"
 import type { SlotRef, WorkerName } from "./Identity.ts"
 import { entryLogger } from "./internal/entryLogger.ts"
+import * as Progressing from "./internal/progressing.ts"
 import * as WorkerLine from "./internal/workerLine.ts"
 import type { LogEntry } from "./LogEntry.ts"
+import type { Progress } from "./Progress.ts"
 import type { Registration } from "./Registration.ts"
-import type { ChildReport } from "./Spawner.ts"
+import type { ChildReport, Launch } from "./Spawner.ts"
 import { WorkerContext } from "./WorkerContext.ts"
 
 /**
@@ -37,9 +40,14 @@ import { WorkerContext } from "./WorkerContext.ts"
  */
 export interface LifeOrder {
   readonly ref: SlotRef
-  readonly registration: Pick<Registration, "name" | "entry" | "args" | "flags">
+  readonly registration: Pick<
+    Registration,
+    "name" | "entry" | "args" | "flags" | "heartbeatMillis" | "progressTimeoutMillis"
+  >
   /** Below it the application logs nothing, and the life tells nothing. Absent: Effect's own default. */
   readonly minimumLogLevel?: LogLevel.LogLevel
+  /** The span in the application that the spans of the life belong to. */
+  readonly trace?: Launch["trace"]
 }
 
 /**
@@ -51,6 +59,8 @@ export interface LifeOrder {
 export interface WorkerHost {
   /** The program may report a thing more than once; only the first time counts. */
   readonly report: (report: ChildReport) => void
+  /** The program's progress, some ten times a second at most. */
+  readonly progress: (progress: Progress) => void
   /** One entry of the worker's log. When this returns, the entry cannot be lost any more. */
   readonly log: (entry: LogEntry) => void
   /** The worker's end of the line to its postmaster. Opened when it is first asked for; always the same. */
@@ -114,6 +124,8 @@ export interface Surroundings {
   readonly context: Context.Context<WorkerContext>
   readonly signal: (signal: "SIGHUP" | "SIGUSR1") => void
   readonly orphan: () => void
+  /** Tells what the program has said of its progress and is still held back. For its end. */
+  readonly flush: () => void
 }
 
 /**
@@ -123,17 +135,19 @@ export interface Surroundings {
  * @since 0.1.0
  */
 export const surround = (
-  { ref, registration }: LifeOrder,
-  { leave, port, report }: Pick<WorkerHost, "leave" | "port" | "report">
+  { ref, registration, trace }: LifeOrder,
+  { leave, port, progress, report }: Pick<WorkerHost, "leave" | "port" | "progress" | "report">
 ): Surroundings => {
   const latch = Latch.makeUnsafe()
   const reloads = Effect.runSync(Queue.sliding<void>(1))
   const postmasterDeath = Deferred.makeUnsafe<void>()
+  const { flush, say } = Progressing.make(progress, registration.progressTimeoutMillis)
   const context = WorkerContext.of({
     // Whoever is launched has passed the sanity check.
     name: registration.name as WorkerName,
     ref,
     ready: Effect.sync(() => report("Ready")),
+    progress: say,
     latch: { wait: latch.await, set: latch.open, reset: latch.close },
     reloads: Stream.fromQueue(reloads),
     postmasterDeath: Deferred.await(postmasterDeath)
@@ -141,15 +155,17 @@ export const surround = (
   const reject = (detail: string): void => leave(exited(2, errorOf("Defect", new Error(detail))))
   let opened: WorkerLine.WorkerLine | undefined
   const line = (): WorkerLine.WorkerLine => opened ??= WorkerLine.make(port(), reject)
+  const own = Context.add(Context.make(WorkerContext, context), WorkerLine.CurrentLine, line)
   return {
-    context: Context.add(Context.make(WorkerContext, context), WorkerLine.CurrentLine, line),
+    context: trace === undefined ? own : Context.add(own, Tracer.ParentSpan, Tracer.externalSpan(trace)),
     signal: (signal) => {
       if (signal === "SIGUSR1") latch.openUnsafe()
       else Queue.offerUnsafe(reloads, undefined)
     },
     orphan: () => {
       Deferred.doneUnsafe(postmasterDeath, Effect.void)
-    }
+    },
+    flush
   }
 }
 
@@ -164,7 +180,7 @@ export const begin = (
   program: Effect.Effect<unknown, unknown, WorkerContext | Scope.Scope>,
   host: WorkerHost
 ): WorkerLife => {
-  const { context, orphan, signal } = surround(order, host)
+  const { context, flush, orphan, signal } = surround(order, host)
   const loggers = Context.add(context, Logger.CurrentLoggers, new Set([entryLogger(host.log)]))
   const fiber = Effect.runFork(
     Effect.provideContext(
@@ -174,14 +190,23 @@ export const begin = (
         : Context.add(loggers, References.MinimumLogLevel, order.minimumLogLevel)
     )
   )
-  fiber.addObserver((exit) => host.leave(fromExit(exit)))
+  fiber.addObserver((exit) => {
+    flush()
+    host.leave(fromExit(exit))
+  })
   return {
     signal: (name) => name === "SIGTERM" ? fiber.interruptUnsafe() : signal(name),
     orphan
   }
 }
 
-const deaf: WorkerHost = { report: () => {}, log: () => {}, port: () => FramePort.closed, leave: () => {} }
+const deaf: WorkerHost = {
+  report: () => {},
+  progress: () => {},
+  log: () => {},
+  port: () => FramePort.closed,
+  leave: () => {}
+}
 
 /**
  * Goes through what `begin` goes through, with nothing to do but a first step

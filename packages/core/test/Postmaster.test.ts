@@ -278,6 +278,25 @@ describe("the layer", () => {
       assert.strictEqual(crowded.reason._tag, "SlotsExhausted")
     }))
 
+  test("a scripted worker may have limits: they come with its registration, and it runs nothing", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const limits = { heap: 64, nice: 5, openFiles: 100, cpuTime: "1 minute" } as const
+      const job = yield* postmaster.register(define("limited", { limits }))
+      yield* job.waitForStartup
+      yield* job.waitForReady
+    }))
+
+  test("a limit that cannot be kept is refused, and names worker, limit and value", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const error = yield* Effect.flip(postmaster.register(define("greedy", { limits: { openFiles: 1 } })))
+      assert.strictEqual(
+        error.message,
+        "background worker \"greedy\": invalid limit openFiles 1, it must be between 32 and 1048576"
+      )
+    }))
+
   it.effect("a startup effect that fails, fails the layer with its own error, and early workers are stopped", () =>
     Effect.gen(function*() {
       const early = preload(define("early", { startTime: "PostmasterStart" }))

@@ -43,6 +43,8 @@ describe("settings", () => {
     { maxWorkers: Number.NaN },
     { maxLaunchesPerTurn: 0 },
     { spares: -1 },
+    { reservedSlots: { mail: -1 } },
+    { reservedSlots: { mail: 5, resize: 4 } },
     { spares: 0.5 },
     { maxSharedBytes: -1 },
     { maxSharedBytes: 32 * 1024 * 1024 + 1 },
@@ -68,6 +70,7 @@ describe("settings", () => {
         POSTMASTER_RESTART_AFTER_CRASH: "false",
         POSTMASTER_SHUTDOWN_ON_RELEASE: "Smart",
         POSTMASTER_SPARES: "2",
+        POSTMASTER_RESERVED_SLOTS: "mail=2",
         POSTMASTER_MAX_SHARED_BYTES: "65536",
         POSTMASTER_MAX_SHARED_CELLS: "4"
       })
@@ -78,19 +81,28 @@ describe("settings", () => {
           settings.restartAfterCrash,
           settings.shutdownOnRelease,
           settings.spares,
+          settings.reservedSlots,
           settings.maxSharedBytes,
           settings.maxSharedCells
         ],
-        [3, 2000, false, "Smart", 2, 65_536, 4]
+        [3, 2000, false, "Smart", 2, { mail: 2 }, 65_536, 4]
       )
       for (
-        const [name, value] of [["MAX_WORKERS", "many"], ["SPARES", "some"], ["MAX_SHARED_BYTES", "99999999"], [
-          "KILL_AFTER",
-          "-5 seconds"
-        ], [
-          "STOP_TIMEOUT",
-          "soon"
-        ]]
+        const [name, value] of [
+          ["MAX_WORKERS", "many"],
+          ["SPARES", "some"],
+          ["MAX_SHARED_BYTES", "99999999"],
+          [
+            "KILL_AFTER",
+            "-5 seconds"
+          ],
+          [
+            "STOP_TIMEOUT",
+            "soon"
+          ],
+          ["RESERVED_SLOTS", "mail=8,resize=1"],
+          ["RESERVED_SLOTS", "mail=none"]
+        ]
       ) {
         const error = yield* Effect.flip(load({ [`POSTMASTER_${name}`]: value! }))
         assert.strictEqual(error._tag, "ConfigError")

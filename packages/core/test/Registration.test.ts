@@ -1,4 +1,4 @@
-import { BackgroundWorker, Identity, Registration, Restart } from "@effect-postmaster/core"
+import { BackgroundWorker, Identity, type Limits, Registration, Restart } from "@effect-postmaster/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -7,6 +7,32 @@ import { attached, define } from "./machineHarness.ts"
 const day = 86_400_000
 const interval = (seconds: number) => define("w", { restart: Restart.after(seconds * 1000) })
 const reason = (registration: Registration.Registration) => Registration.sanityCheck(registration)
+
+const limited = (limits: Limits.Limits) => define("w", { limits })
+
+const least: Limits.Limits = {
+  heap: 16,
+  stack: 0.25,
+  nice: -20,
+  openFiles: 32,
+  cpuTimeMillis: 1_000,
+  addressSpace: 2_048,
+  coreSize: 0,
+  processes: 1,
+  fileSize: 0
+}
+
+const most: Limits.Limits = {
+  heap: 2 ** 20,
+  stack: 6,
+  nice: 19,
+  openFiles: 2 ** 20,
+  cpuTimeMillis: 2 ** 31 * 1_000,
+  addressSpace: 2 ** 30,
+  coreSize: 2 ** 30,
+  processes: 2 ** 22,
+  fileSize: 2 ** 30
+}
 
 describe("sanity checks", () => {
   const refused: ReadonlyArray<readonly [string, Registration.Registration, string, string]> = [
@@ -55,6 +81,53 @@ describe("sanity checks", () => {
       "invalid stop timeout -5 ms"
     ],
     [
+      "no heap to speak of",
+      limited({ heap: 15 }),
+      "InvalidLimit",
+      "\"w\": invalid limit heap 15 MiB, it must be between 16"
+    ],
+    [
+      "a heap of half a MiB too much",
+      limited({ heap: 64.5 }),
+      "InvalidLimit",
+      "heap 64.5 MiB, it must be a whole number"
+    ],
+    ["a heap that is no number", limited({ heap: Number.NaN }), "InvalidLimit", "heap NaN MiB"],
+    ["an endless heap", limited({ heap: Number.POSITIVE_INFINITY }), "InvalidLimit", "heap Infinity MiB"],
+    [
+      "a stack that no process has",
+      limited({ stack: 7 }),
+      "InvalidLimit",
+      "stack 7 MiB, it must be between 0.25 and 6 MiB"
+    ],
+    ["a stack that is no number", limited({ stack: Number.NaN }), "InvalidLimit", "stack NaN MiB"],
+    ["a niceness of 20", limited({ nice: 20 }), "InvalidLimit", "nice 20, it must be between -20 and 19"],
+    ["a niceness of -21", limited({ nice: -21 }), "InvalidLimit", "nice -21"],
+    ["half a niceness", limited({ nice: 0.5 }), "InvalidLimit", "nice 0.5, it must be a whole number"],
+    ["fewer files than Node has open", limited({ openFiles: 31 }), "InvalidLimit", "openFiles 31"],
+    [
+      "half a second of time",
+      limited({ cpuTimeMillis: 500 }),
+      "InvalidLimit",
+      "cpuTime 500 ms, it must be between 1000"
+    ],
+    [
+      "a second and a half of time",
+      limited({ cpuTimeMillis: 1_500 }),
+      "InvalidLimit",
+      "cpuTime 1500 ms, it must be whole seconds"
+    ],
+    ["an address space without room for V8", limited({ addressSpace: 2_047 }), "InvalidLimit", "addressSpace 2047 MiB"],
+    ["a core file of -1", limited({ coreSize: -1 }), "InvalidLimit", "coreSize -1 MiB"],
+    ["no processes at all", limited({ processes: 0 }), "InvalidLimit", "processes 0, it must be between 1"],
+    ["files of -1", limited({ fileSize: -1 }), "InvalidLimit", "fileSize -1 MiB"],
+    [
+      "of several limits the first that is wrong",
+      limited({ heap: 64, fileSize: -1, nice: 99 }),
+      "InvalidLimit",
+      "nice 99"
+    ],
+    [
       "C9 the parallel class with a restart",
       define("w", { class: "parallel", restart: Restart.after(1) }),
       "ParallelRestart",
@@ -78,6 +151,9 @@ describe("sanity checks", () => {
     ["C6 86,401 s: the bound is not one day", interval(86_401)],
     ["C7 86,400,000 s", interval(day)],
     ["C44 a name of 95 bytes", define("x".repeat(Identity.maxNameBytes))],
+    ["no limits at all", limited({})],
+    ["the least of every limit", limited(least)],
+    ["the most of every limit", limited(most)],
     ["an endless stop timeout", define("w", { stopTimeoutMillis: Number.POSITIVE_INFINITY })]
   ]
   for (const [title, registration] of accepted) {
@@ -117,6 +193,32 @@ describe("definitions", () => {
       assert.deepStrictEqual(yield* Effect.forEach([undefined, true, false], hint), ["absent", "absent", false])
     }))
 
+  it.effect("limits are written into the registration, and nothing is if there are none", () =>
+    Effect.gen(function*() {
+      const written = Effect.fnUntraced(function*(limits: Limits.Input | undefined) {
+        const worker = BackgroundWorker.make("w", { entry, limits })
+        const registration = yield* BackgroundWorker.toRegistration(worker, undefined)
+        return [registration.limits, registration.spare]
+      })
+      assert.deepStrictEqual(yield* written(undefined), [undefined, undefined])
+      assert.deepStrictEqual(yield* written({ heap: undefined }), [undefined, undefined])
+      assert.deepStrictEqual(
+        yield* written({ nice: 5, cpuTime: "2 minutes" }),
+        [{ nice: 5, cpuTimeMillis: 120_000 }, undefined]
+      )
+      // No spare has been born with these.
+      assert.deepStrictEqual(yield* written({ heap: 64 }), [{ heap: 64 }, false])
+      assert.deepStrictEqual(yield* written({ stack: 1 }), [{ stack: 1 }, false])
+    }))
+
+  it.effect("limits that cannot be kept are refused when the worker is registered", () =>
+    Effect.gen(function*() {
+      const worker = BackgroundWorker.make("w", { entry, limits: { cpuTime: "no time" as never } })
+      const error = yield* Effect.flip(BackgroundWorker.toRegistration(worker, undefined))
+      assert(error.reason._tag === "InvalidLimit")
+      assert.deepStrictEqual([error.reason.limit, error.reason.value], ["cpuTime", "NaN ms"])
+    }))
+
   it("a registration may have a name of its own; the type stays", () => {
     const other = BackgroundWorker.make("digest", { entry }).pipe(BackgroundWorker.named("digest 3"))
     assert.deepStrictEqual([other.name, other.type], ["digest 3", "digest"])
@@ -136,6 +238,7 @@ describe("definitions", () => {
     ["flags that are none", { flags: "SharedMemory" }],
     ["a flag that does not exist", { flags: ["Bogus"] }],
     ["a class that is no text", { class: 7 }],
+    ["a limit that is no number", { limits: { heap: "64" } }],
     ["a delay that is no number", { restart: { _tag: "After", delayMillis: "7", onSuccess: "Unregister" } }]
   ]
   for (const [title, part] of untyped) {

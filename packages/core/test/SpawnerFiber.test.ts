@@ -1,10 +1,11 @@
-import { Postmaster, PostmasterConfig, SpawnerFiber } from "@effect-postmaster/core"
+import { BackgroundWorker, Postmaster, PostmasterConfig, SpawnerFiber } from "@effect-postmaster/core"
 import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
 import type { WorkerStopped } from "@effect-postmaster/core/HandleError"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as TestClock from "effect/testing/TestClock"
 import * as Workers from "./fixtures/workers.ts"
 
@@ -50,6 +51,25 @@ describe("workers as fibers", () => {
       assert.strictEqual(exit.error?.kind, "ArgumentsNotDecoded")
       assert.include(exit.error?.message, "arguments \"up\" do not decode")
     }).pipe(Effect.provide(layer)))
+
+  it.effect("limits do not hold, and the first worker that has some is told of", () =>
+    Effect.gen(function*() {
+      const warnings: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+        if (logLevel === "Warn") warnings.push(String(message))
+      })
+      yield* Effect.gen(function*() {
+        const postmaster = yield* Postmaster
+        for (const name of ["first", "second"]) {
+          const worker = BackgroundWorker.named({ ...Workers.Ends, limits: { heap: 64, nice: 5 } }, name)
+          const handle = yield* postmaster.register(worker, "return")
+          yield* handle.waitForShutdown
+        }
+      }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.layer([logger]))))
+      assert.deepStrictEqual(warnings, [
+        "background worker \"first\": its limits (heap, nice) do not hold, because it is a fiber"
+      ])
+    }))
 
   it.effect("terminate interrupts, and finalizers run", () =>
     Effect.gen(function*() {

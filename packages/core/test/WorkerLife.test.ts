@@ -3,6 +3,7 @@ import { type ExitStatus, verdict } from "@effect-postmaster/core/ExitStatus"
 import * as FramePort from "@effect-postmaster/core/FramePort"
 import { slotRef } from "@effect-postmaster/core/Identity"
 import { LogEntry } from "@effect-postmaster/core/LogEntry"
+import * as Progress from "@effect-postmaster/core/Progress"
 import type { Flag } from "@effect-postmaster/core/Registration"
 import { WorkerContext } from "@effect-postmaster/core/WorkerContext"
 import * as WorkerLife from "@effect-postmaster/core/WorkerLife"
@@ -31,6 +32,7 @@ const begin = (program: Program, flags?: ReadonlyArray<Flag>, minimumLogLevel?: 
   const order = { ...orderOf(flags), ...(minimumLogLevel === undefined ? undefined : { minimumLogLevel }) }
   const life = WorkerLife.begin(order, program, {
     report: (report) => told.push(report),
+    progress: (progress) => told.push(Progress.format(progress)),
     log: (entry) => {
       entries.push(entry)
       told.push(`${entry.level}: ${entry.message.join(" ")}`)
@@ -179,6 +181,7 @@ describe("a main", () => {
           const order = orderOf()
           main.begin({ ...order, registration: { ...order.registration, args } }, {
             report: () => {},
+            progress: () => {},
             log: () => {},
             port: () => FramePort.closed,
             leave: (status) => resume(Effect.succeed(status))

@@ -957,8 +957,10 @@ describe("handles", () => {
       handle: Watch.toHandle(watch, undefined, {
         id: "here",
         terminate: () => Effect.void,
+        changePolicy: () => Effect.void,
         resume: () => Effect.void,
         history: () => Effect.succeed([]),
+        progress: () => Effect.succeedNone,
         replace: () => Effect.never,
         connect: () => Effect.never
       })

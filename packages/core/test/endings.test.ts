@@ -215,6 +215,27 @@ describe("lives that ask for another", () => {
       assert.strictEqual(event.value.reason, "Terminated")
     }))
 
+  test("a smart shutdown waits for a job's life, and not for those it asks for", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("job", Script.again(Outcome.recycle, { after: "1 minute" }))
+      yield* script("patient", Script.again(Outcome.retryAfter("1 day")))
+      const job = yield* postmaster.register(Job)
+      const patient = yield* postmaster.register(Job.pipe(BackgroundWorker.named("patient")))
+      yield* TestClock.adjust("30 seconds")
+      const halted = yield* Effect.forkChild(postmaster.awaitHalt, { startImmediately: true })
+      yield* postmaster.shutdown("Smart")
+      yield* patient.waitForEnd
+      assert.isUndefined(halted.pollUnsafe())
+      yield* TestClock.adjust("30 seconds")
+      yield* Fiber.join(halted)
+      assert.deepStrictEqual((yield* job.history).map(({ endedAt, verdict }) => [endedAt, verdict]), [[
+        60_000,
+        "Again"
+      ]])
+    }))
+
   test("a delay out of bounds is brought within them", () =>
     Effect.sync(() => {
       assert.deepStrictEqual(Outcome.retryAfter("Infinity"), { _tag: "RetryAfter", delayMillis: 86_400_000_000 })

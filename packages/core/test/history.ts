@@ -3,9 +3,12 @@
  * of the things that can happen next; so every part of a history is one, too,
  * and a long one that fails can be cut short.
  */
-import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
-import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
-import type { Registrant, Registration } from "@effect-postmaster/core/Registration"
+import { again, exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import { formatRef, type Pid, sameRef, type SlotRef } from "@effect-postmaster/core/Identity"
+import type { LifeRecord } from "@effect-postmaster/core/LifeRecord"
+import * as Outcome from "@effect-postmaster/core/Outcome"
+import type { Policy, Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { RegistrationErrorReason } from "@effect-postmaster/core/RegistrationError"
 import * as Restart from "@effect-postmaster/core/Restart"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
@@ -19,7 +22,7 @@ import * as Spares from "../src/internal/spares.ts"
 import * as Watch from "../src/internal/watch.ts"
 import * as World from "./explore/world.ts"
 import { attached, define } from "./machineHarness.ts"
-import { hasChild, Naive, nothing, type Outcome } from "./naive.ts"
+import { hasChild, Naive, nothing, type Outcome as Wanted, type Worker } from "./naive.ts"
 import { Onlooker } from "./onlooker.ts"
 
 export interface Choice {
@@ -54,6 +57,10 @@ export const generate = (seed: number, length: number): Story => {
     settings: {
       maxWorkers: pick([1, 2, 4, 8, 30], next()),
       classLimits: { parallel: pick([0, 1, 3], next()) },
+      reservedSlots: pick<Machine.Settings["reservedSlots"]>(
+        [{}, {}, { parallel: 1 }, { unlimited: 1, parallel: 2 }],
+        next()
+      ),
       killAfter: pick([0, 5_000, 7_000, Number.POSITIVE_INFINITY], next()),
       stopTimeout: pick([3_000, 30_000, Number.POSITIVE_INFINITY], next()),
       maxLaunchesPerTurn: pick([1, 2, 100], next()),
@@ -109,6 +116,39 @@ const pool: ReadonlyArray<Registration> = [
   attached("attachedQuitter", {
     restart: Restart.giveUp(Restart.after(10), { failures: 2, within: 60_000, outcome: "Unregister" })
   }),
+  define("climber", {
+    ...after(20),
+    stopLadder: [{ signal: "SIGTERM", millis: 700 }, { signal: "SIGTERM", millis: 0 }, {
+      signal: "SIGQUIT",
+      millis: 900
+    }]
+  }),
+  attached("attachedClimber", {
+    ...after(20),
+    stopLadder: [{ signal: "SIGTERM", millis: 300 }, { signal: "SIGQUIT", millis: 400 }],
+    resources: ["mail"]
+  }),
+  attached("endlessClimber", { stopLadder: [{ signal: "SIGQUIT", millis: Number.POSITIVE_INFINITY }] }),
+  define("wrongLadder", { stopLadder: [{ signal: "SIGQUIT", millis: 1 }, { signal: "SIGTERM", millis: 1 }] }),
+  define("keyedJob", { key: "blue" }),
+  define("keyedService", { ...after(400), key: "blue" }),
+  attached("keyedAttached", { ...after(0), key: "red", startTime: "PostmasterStart" }),
+  define("keyedParallel", { key: "red", class: "parallel" }),
+  define("wrongKey", { key: " " }),
+  define("beater", { ...after(100), heartbeatMillis: 1_000 }),
+  define("slowBeater", { readyTimeoutMillis: 400, heartbeatMillis: 30_000, restart: Restart.after(0) }),
+  attached("toiler", {
+    ...after(0),
+    readyTimeoutMillis: 700,
+    heartbeatMillis: 900,
+    progressTimeoutMillis: 400,
+    startTime: "PostmasterStart"
+  }),
+  define("follower", { ...after(10), after: ["service", "nobody"] }),
+  define("lastOfAll", { after: ["follower", "beater"], startTime: "ConsistentState" }),
+  define("circleA", { ...after(10), after: ["circleB"] }),
+  define("circleB", { ...after(10), after: ["lastOfAll", "circleA"] }),
+  define("wrongHeartbeat", { heartbeatMillis: 1 }),
   define("wrongLimit", { restart: Restart.giveUp(Restart.after(0), { failures: 0, within: 1 }) }),
   define("wrongName", { type: "" }),
   define("wrongFlags", { flags: ["DatabaseConnection"] }),
@@ -119,6 +159,21 @@ const pool: ReadonlyArray<Registration> = [
   entry: { module: `file:///${registration.name}.js`, export: "main" }
 }))
 
+const policies: ReadonlyArray<Policy> = [
+  {},
+  after(0),
+  after(700, "Restart"),
+  { restart: Restart.never() },
+  { restart: Restart.never({ onSuccess: "Restart" }), stopTimeoutMillis: 40 },
+  { restart: Restart.giveUp(Restart.after(5), { failures: 2, within: 30_000 }) },
+  { restart: Restart.giveUp(Restart.exponential(30), { failures: 1, within: 30_000, outcome: "Unregister" }) },
+  { stopLadder: [{ signal: "SIGTERM", millis: 100 }, { signal: "SIGQUIT", millis: 100 }] },
+  { stopLadder: [{ signal: "SIGQUIT", millis: 30 }], stopTimeoutMillis: 2 },
+  { stopTimeoutMillis: Number.POSITIVE_INFINITY },
+  { stopTimeoutMillis: -1 },
+  after(-1)
+]
+
 const byName = new Map(pool.map((registration) => [registration.name, registration]))
 
 const spawnError = new SpawnError({ reason: new ProcessNotStarted({ worker: "w", detail: "no more processes" }) })
@@ -126,6 +181,9 @@ const spawnError = new SpawnError({ reason: new ProcessNotStarted({ worker: "w",
 const exits: ReadonlyArray<ExitStatus> = [
   exited(0),
   exited(0),
+  again(Outcome.recycle),
+  again(Outcome.retryAfter(0)),
+  again(Outcome.retryAfter(1_500)),
   exited(1),
   exited(1),
   exited(2),
@@ -153,9 +211,29 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
     return { _tag: "ShutdownRequested", mode: pick(["Smart", "Fast", "Immediate"], who) }
   }
   const what = Math.floor(((choice.what * 7919) % 1) * 100)
+  if (what < 3) {
+    const anyone = naive.everyone.slice(-3 * story.settings.maxWorkers)
+    const those = who < 0.8 && naive.seated.length > 0 ? naive.seated : anyone
+    if (those.length === 0) return { _tag: "Woke" }
+    const { ref, registration: { name } } = pick(those, who * 7 % 1)
+    return { _tag: "ReplaceRequested", request, ref, name }
+  }
   if (what < 18) {
     const registration = pick(pool, who)
-    return { _tag: "RegisterRequested", request, registration, registrant: drawRegistrant(naive, registration, who) }
+    const registrant = drawRegistrant(naive, registration, who)
+    const patience = pick([undefined, undefined, 0, 300, 5_000, 90_000, Number.POSITIVE_INFINITY], (who * 3_137) % 1)
+    return {
+      _tag: "RegisterRequested",
+      request,
+      registration,
+      registrant,
+      ...(patience === undefined ? undefined : { waitMillis: patience })
+    }
+  }
+  if (what >= 36 && what < 40) return withdraws(naive, who)
+  if (what >= 24 && what < 26 && naive.everyone.length > 0) {
+    const { ref, registration: { name } } = pick(naive.everyone.slice(-2 * story.settings.maxWorkers), (who * 7) % 1)
+    return { _tag: "PolicyChangeRequested", request, ref, worker: name, policy: pick(policies, (who * 101) % 1) }
   }
   if (what < 26) {
     // Mostly of late, stale ones among them.
@@ -186,6 +264,8 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
     return pick(
       [
         { _tag: "ChildReady", ref },
+        { _tag: "ChildBeat", ref },
+        { _tag: "ChildProgressed", ref, progress: { done: 1 } },
         { _tag: "ChildAttached", ref },
         { _tag: "ChildDetached", ref },
         { _tag: "ChildExited", ref, status: exited(2) },
@@ -204,8 +284,24 @@ const interpret = (naive: Naive, story: Story, choice: Choice, request: number):
       : { _tag: "ChildStarted", ref, pid: (request * 100 + ref.slot + 1) as Pid }
   }
   if (what < 62 && !child.ready) return { _tag: "ChildReady", ref }
+  const { heartbeatMillis, progressTimeoutMillis } = child.registration
+  if (what < 90 && (heartbeatMillis ?? progressTimeoutMillis) !== undefined) {
+    return luck < 0.6
+      ? { _tag: "ChildBeat", ref }
+      : { _tag: "ChildProgressed", ref, progress: { done: Math.floor(luck * 100), total: 100 } }
+  }
   if (what < 74) return { _tag: child.joined ? "ChildDetached" : "ChildAttached", ref }
   return { _tag: "ChildExited", ref, status: pick(exits, luck) }
+}
+
+/** Mostly whoever waits; also whoever has been answered, and has not heard it. */
+const withdraws = ({ everyone, waiting }: Naive, who: number): Machine.Input => {
+  if (waiting.length > 0 && who < 0.6) return { _tag: "RegisterWithdrawn", request: pick(waiting, who / 0.6).request }
+  if (everyone.length === 0) return { _tag: "Woke" }
+  const { ref, request } = pick(everyone.slice(-10), (who * 11) % 1)
+  // A successor cannot be withdrawn.
+  if (request === undefined) return { _tag: "Woke" }
+  return { _tag: "RegisterWithdrawn", request, ...(who < 0.9 ? { ref } : undefined) }
 }
 
 /** Whoever lives; now and then whoever has lived, or somebody who never did. */
@@ -239,6 +335,9 @@ const time = (naive: Naive, now: number, wait: number): number => {
   return now + Math.floor(((wait * 1013) % 1) * (wait < 0.98 ? 500 : 90_000))
 }
 
+const inWords = (reason: RegistrationErrorReason): string =>
+  reason._tag === "KeyTaken" && reason.isEnding ? "KeyTaken for now" : reason._tag
+
 /** Chai's own comparison is slow, and its words are wanted only once. */
 export const same = (actual: unknown, expected: unknown, what: string): void => {
   if (!isDeepStrictEqual(actual, expected)) assert.deepStrictEqual(actual, expected, what)
@@ -252,6 +351,8 @@ class Lineup {
   readonly naive: Naive
   private readonly onlooker: Onlooker
   private readonly watches = new Map<string, Watch.Watch>()
+  /** Histories that agree. */
+  private readonly agreed = new Map<Worker, readonly [ReadonlyArray<LifeRecord>, ReadonlyArray<LifeRecord>]>()
 
   constructor(settings: Machine.Settings) {
     this.machine = Machine.make(settings)
@@ -276,7 +377,7 @@ class Lineup {
     return actions
   }
 
-  private perform(actions: ReadonlyArray<Machine.Action>, now: number): Outcome {
+  private perform(actions: ReadonlyArray<Machine.Action>, now: number): Wanted {
     const seen = nothing()
     for (const action of actions) {
       switch (action._tag) {
@@ -297,17 +398,21 @@ class Lineup {
           break
         }
         case "Reply":
-          assert.isFalse(this.watches.has(keyOf(action.ref)), "a reference was used twice")
-          this.watches.set(keyOf(action.ref), Watch.make("w", action.ref))
+          // Whoever holds a key is answered with again and again.
+          if (this.watches.get(keyOf(action.ref))?.gone !== false) {
+            assert.isFalse(this.watches.has(keyOf(action.ref)), "a reference was used twice")
+            this.watches.set(keyOf(action.ref), Watch.make("w", action.ref))
+          }
           seen.answers.push({ request: action.request, answer: action.ref })
           break
         case "Reject":
-          seen.answers.push({ request: action.request, answer: action.reason._tag })
+          seen.answers.push({ request: action.request, answer: inWords(action.reason) })
           break
         case "Notify": {
           const watch = this.watches.get(keyOf(action.ref))
           assert(watch !== undefined && !watch.gone, "somebody was told after the end")
           Watch.update(watch, action.status, action.gone)
+          this.compareHistories(this.naive.everyone.findLast(({ ref }) => sameRef(ref, action.ref))!, action.history)
           break
         }
         case "Halt":
@@ -336,16 +441,39 @@ class Lineup {
       const watch = this.watches.get(keyOf(worker.ref))!
       const status = this.naive.statusOf(worker)
       same([watch.gone, watch.status], [worker.state === "Gone", status], formatRef(worker.ref))
+      const tenant = SlotTable.find(this.machine.table, worker.ref)
+      if (tenant !== undefined) this.compareHistories(worker, tenant.history)
     }
   }
 
+  /** Each is made anew when there is more to say. */
+  private compareHistories(worker: Worker, history: ReadonlyArray<LifeRecord>): void {
+    const [one, other] = this.agreed.get(worker) ?? []
+    if (one === history && other === worker.history) return
+    same(history, worker.history, `the history of ${formatRef(worker.ref)}`)
+    this.agreed.set(worker, [history, worker.history])
+  }
+
   private compareSnapshots(now: number): void {
-    const { nextSpareAt, shutdown, ...table } = Onlook.snapshot(this.machine, 0)
-    const { nextSpareAt: seenSpareAt, shutdown: seen, ...seenTable } = this.onlooker.snapshot(now)
+    const { nextSpareAt, shutdown, waiting, ...seen } = Onlook.snapshot(this.machine, 0)
+    const workers = seen.workers.map((one) => {
+      const { waitingFor: _, ...worker } = one
+      return worker
+    })
+    const table = { ...seen, workers }
+    for (const { ref, waitingFor } of seen.workers) {
+      // No event tells of it, since it does not last.
+      const worker = this.naive.seated.find((one) => keyOf(one.ref) === keyOf(ref))!
+      if (waitingFor !== undefined) {
+        same(waitingFor, this.naive.heldBy(worker), `for whom ${worker.registration.name} waits`)
+      }
+    }
+    const { nextSpareAt: seenSpareAt, shutdown: seenShutdown, ...seenTable } = this.onlooker.snapshot(now)
     same(seenTable, table, "the table as the events tell it")
+    same(waiting, this.naive.waiting.length, "who waits for a slot")
     same(table.spares, this.naive.spareSnapshots, "the spares")
     // A postmaster that stops of its own accord does so without a request.
-    if (seen === shutdown) same(seenSpareAt, nextSpareAt, "when the next spare may be begun")
+    if (seenShutdown === shutdown) same(seenSpareAt, nextSpareAt, "when the next spare may be begun")
     else same([shutdown, this.machine.abnormal !== undefined], ["Fast", true], "shutdown")
   }
 
@@ -353,6 +481,8 @@ class Lineup {
     const at = Machine.nextWakeAt(this.machine)
     const wanted = this.naive.sleepUntil()
     if (at !== undefined && wanted !== undefined && at <= now && wanted <= now) return
+    // It may look at whom it watches sooner than there is something to see.
+    if (at !== undefined && at < (wanted ?? Infinity) && at === SlotTable.nextWatchAt(this.machine.table)) return
     assert.strictEqual(at, wanted, "when to wake")
   }
 }

@@ -33,11 +33,11 @@ describe("registration", () => {
   })
 
   it("C27 a full table refuses, names its occupants, and takes nothing", () => {
-    const h = new Harness({ maxWorkers: 1 }).run().register(define("a")).born("a").ready("a")
+    const h = new Harness({ maxWorkers: 1 }).run().register(define("a")).born("a").ready("a").later(2_500)
     const reason = h.register(define("b")).order("Reject")!.reason
     assert(reason._tag === "SlotsExhausted")
-    assert.deepStrictEqual(reason.occupants, [{ ref: h.ref("a"), name: "a", state: "ready" }])
-    assert.include(reason.message, "\"b\": the only slot is taken, by \"a\" (slot 0, ready)")
+    assert.deepStrictEqual(reason.occupants, [{ ref: h.ref("a"), name: "a", state: "ready", ageMillis: 2_500 }])
+    assert.include(reason.message, "\"b\": the only slot is taken, by \"a\" (slot 0, ready, 2 s old)")
     assert.strictEqual(h.orders.length, 1)
     assert.strictEqual(h.state.table.tenants, 1)
   })

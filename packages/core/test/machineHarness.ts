@@ -2,12 +2,15 @@
 import { exited, type ExitStatus, notStarted } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
-import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { Progress, ProgressSeen } from "@effect-postmaster/core/Progress"
+import type { LifeRef, Policy, Registrant, Registration } from "@effect-postmaster/core/Registration"
 import * as Restart from "@effect-postmaster/core/Restart"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { assert } from "@effect/vitest"
+import * as Lobby from "../src/internal/lobby.ts"
 import * as Machine from "../src/internal/machine.ts"
+import * as Onlook from "../src/internal/onlook.ts"
 import * as SlotTable from "../src/internal/slotTable.ts"
 import * as Spares from "../src/internal/spares.ts"
 
@@ -41,6 +44,7 @@ export class Harness {
   orders: ReadonlyArray<Machine.Action> = []
   private requests = 0
   private pids = 100
+  private readonly asked = new Map<number, string>()
   private readonly refs = new Map<string, SlotRef>()
   private readonly lives = new Map<string, LifeRef>()
 
@@ -48,6 +52,7 @@ export class Harness {
     this.state = Machine.make({
       maxWorkers: 8,
       classLimits: { parallel: 2 },
+      reservedSlots: {},
       killAfter: 5_000,
       stopTimeout: 30_000,
       maxLaunchesPerTurn: 100,
@@ -61,6 +66,8 @@ export class Harness {
     this.orders = Machine.step(this.state, input, this.now)
     assert.isUndefined(SlotTable.broken(this.state.table))
     assert.isUndefined(Spares.broken(this.state.spares))
+    assert.isUndefined(Lobby.broken(this.state.lobby))
+    for (const { ref, request } of this.all("Reply")) this.refs.set(this.asked.get(request)!, ref)
     return this
   }
 
@@ -76,10 +83,36 @@ export class Harness {
 
   /** Registers; remembers the reference under the worker's name. */
   register(registration: Registration, registrant: Registrant = "Application"): this {
-    this.hear({ _tag: "RegisterRequested", request: this.requests++, registration, registrant })
-    const reply = this.order("Reply")
-    if (reply !== undefined) this.refs.set(registration.name, reply.ref)
-    return this
+    this.asked.set(this.requests, registration.name)
+    return this.hear({ _tag: "RegisterRequested", request: this.requests++, registration, registrant })
+  }
+
+  /** Registers, and waits for a slot for so long; the reference is remembered when it comes. */
+  registerWithin(waitMillis: number, registration: Registration, registrant: Registrant = "Application"): this {
+    this.asked.set(this.requests, registration.name)
+    return this.hear({ _tag: "RegisterRequested", request: this.requests++, registration, registrant, waitMillis })
+  }
+
+  /** Whoever has asked for this worker last goes away; `answered`: with the answer unheard. */
+  withdraw(name: string, answered = false): this {
+    const request = [...this.asked].findLast(([, asked]) => asked === name)![0]
+    return this.hear({ _tag: "RegisterWithdrawn", request, ...(answered ? { ref: this.ref(name) } : undefined) })
+  }
+
+  /** Who waits for a slot. */
+  get lobby(): ReadonlyArray<string> {
+    return [...this.state.lobby.waiters.values()].map(({ registration }) => registration.name)
+  }
+
+  /** Who has been answered in this turn, and how. */
+  get answered(): ReadonlyArray<string> {
+    return this.orders.flatMap((order) =>
+      order._tag === "Reply"
+        ? [`${this.asked.get(order.request)} slot ${order.ref.slot}`]
+        : order._tag === "Reject"
+        ? [`${this.asked.get(order.request)} ${order.reason._tag}`]
+        : []
+    )
   }
 
   /** A worker registers another one. `life`: not in its latest life. */
@@ -118,6 +151,24 @@ export class Harness {
     return this.hear({ _tag: "ChildReady", ref: this.ref(name) })
   }
 
+  beat(name: string): this {
+    return this.hear({ _tag: "ChildBeat", ref: this.ref(name) })
+  }
+
+  progress(name: string, progress: Progress): this {
+    return this.hear({ _tag: "ChildProgressed", ref: this.ref(name), progress })
+  }
+
+  /** For whom a worker waits, by what onlookers see. */
+  waitingFor(name: string): string | undefined {
+    return Onlook.snapshot(this.state, 0).workers.find((worker) => worker.name === name)?.waitingFor
+  }
+
+  /** What onlookers see of a worker's progress. */
+  progressOf(name: string): ProgressSeen | undefined {
+    return Onlook.snapshot(this.state, 0).workers.find((worker) => worker.name === name)?.progress
+  }
+
   exits(name: string, status: ExitStatus | number): this {
     return this.hear({
       _tag: "ChildExited",
@@ -142,6 +193,12 @@ export class Harness {
 
   terminate(name: string): this {
     return this.hear({ _tag: "TerminateRequested", ref: this.ref(name) })
+  }
+
+  change(name: string, policy: Policy): this {
+    this.asked.set(this.requests, name)
+    const ref = this.ref(name)
+    return this.hear({ _tag: "PolicyChangeRequested", request: this.requests++, ref, worker: name, policy })
   }
 
   resume(name: string): this {

@@ -3,14 +3,16 @@
  * to be believed: one list of everyone ever registered, and a look at all of it
  * for every question.
  */
-import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
+import type { ExitStatus, Verdict } from "@effect-postmaster/core/ExitStatus"
 import { notStarted } from "@effect-postmaster/core/ExitStatus"
 import type { Pid, SlotRef } from "@effect-postmaster/core/Identity"
 import { slotRef } from "@effect-postmaster/core/Identity"
+import type { LifeRecord } from "@effect-postmaster/core/LifeRecord"
 import type { Phase, ShutdownMode } from "@effect-postmaster/core/Phase"
-import type { LifeRef, Registrant, Registration } from "@effect-postmaster/core/Registration"
+import type { LifeRef, Registration } from "@effect-postmaster/core/Registration"
 import { sanityCheck } from "@effect-postmaster/core/Registration"
 import type { Restart } from "@effect-postmaster/core/Restart"
+import type { StopCause } from "@effect-postmaster/core/StopCause"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
 import type { Input, Settings } from "../src/internal/machine.ts"
 import * as Restarts from "../src/internal/restarts.ts"
@@ -20,10 +22,17 @@ type Target = "Process" | "Group"
 
 export interface Worker {
   readonly ref: SlotRef
-  readonly registration: Registration
+  registration: Registration
   readonly dynamic: boolean
   /** With whose end it ends: that of one worker, in one of its lives. */
   readonly owner: LifeRef | undefined
+  /** Whose place it was registered to take. */
+  readonly replaces: Worker | undefined
+  /** It has been ready once. */
+  everReady: boolean
+  readonly request: number | undefined
+  /** Somebody else has been answered with it, too. */
+  shared: boolean
   state: "Waiting" | "Unborn" | "Alive" | "Resting" | "Parked" | "Down" | "Gone"
   pid: Pid | undefined
   /** Under which it has lived so far. */
@@ -40,11 +49,22 @@ export interface Worker {
   failures: number
   terminated: boolean
   ready: boolean
+  /** When it last gave a sign that its loop, and its work, go on. */
+  heardAt: number
+  workedAt: number
+  /** The limit that was found passed, and for how long it is waited beyond that. */
+  spared: { readonly limit: number; readonly until: number } | undefined
   /** It has joined the shared state and has not left it. */
   joined: boolean
   /** What it has been sent to end it; while it is unborn, what it will be sent. */
   asked: { readonly signal: Signal; readonly target: Target } | undefined
   killAt: number | undefined
+  /** Why it was first asked to end. */
+  cause: StopCause | undefined
+  /** Its last lives and failed births. */
+  history: ReadonlyArray<LifeRecord>
+  /** Which signal of its ladder it was sent last. */
+  rung: number | undefined
   /** How its last life ended, or its last attempt at one. */
   lastExit: ExitStatus | undefined
   /** How its last life ended. */
@@ -85,6 +105,9 @@ export const hasChild = (worker: Worker): boolean => worker.state === "Unborn" |
 
 const isSame = (self: SlotRef, that: SlotRef): boolean => self.slot === that.slot && self.generation === that.generation
 
+const isForWantOfRoom = (answer: SlotRef | string): boolean =>
+  answer === "ClassLimitReached" || answer === "SlotsExhausted" || answer === "KeyTaken for now"
+
 /** No pause, then 0.1 s, 0.2 s and so on up to 10 s. */
 const pause = (attempt: number): number => {
   let millis = attempt === 0 ? 0 : 100
@@ -107,6 +130,20 @@ const healthy = (restart: Restart): number => {
   if (restart._tag === "Never") return Number.POSITIVE_INFINITY
   const { delayMillis, growth, healthyMillis, thenMillis } = restart
   return healthyMillis ?? Math.max(60_000, delayMillis, ...thenMillis ?? [], growth?.maxMillis ?? 0)
+}
+
+/** By when a worker must give a sign, of those that are asked of it. */
+const limitOf = ({ bornAt, heardAt, ready, registration, workedAt }: Worker) => {
+  const { heartbeatMillis, progressTimeoutMillis, readyTimeoutMillis } = registration
+  const beat = { cause: "NoHeartbeat" as const, whole: heartbeatMillis ?? Number.POSITIVE_INFINITY, since: heardAt }
+  const work = {
+    cause: "NoProgress" as const,
+    whole: progressTimeoutMillis ?? Number.POSITIVE_INFINITY,
+    since: workedAt
+  }
+  const birth = { cause: "NotReady" as const, whole: readyTimeoutMillis ?? Number.POSITIVE_INFINITY, since: bornAt }
+  const first = !ready ? birth : work.since + work.whole < beat.since + beat.whole ? work : beat
+  return { cause: first.cause, whole: first.whole, at: first.since + first.whole }
 }
 
 export const nothing = (): Outcome => ({
@@ -137,6 +174,8 @@ export class Naive {
   /** Those that nobody has taken yet. */
   spares: Array<Spare> = []
   sparesBegun = 0
+  /** Who waits for a slot, in the order of their coming. */
+  waiting: Array<Extract<Input, { readonly _tag: "RegisterRequested" }> & { readonly until: number }> = []
   private sparesDiedInARow = 0
   private noSpareBefore = 0
   /** What has been registered to be made from a spare, again and again. */
@@ -157,6 +196,7 @@ export class Naive {
     this.outcome = nothing()
     this.listen(input)
     if (this.phase !== "Halted") this.proceed()
+    this.letIn()
     this.start()
     this.replenish()
     return this.outcome
@@ -183,10 +223,37 @@ export class Naive {
     if (this.next() !== undefined) return this.now
     const times = [this.killAt, this.anewAt, this.nextSpareAt()]
     for (const worker of this.seated) {
-      times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt)
+      times.push(worker.state === "Resting" ? worker.restUntil : undefined, worker.killAt, this.waitsFor(worker))
     }
+    for (const { until } of this.waiting) if (until !== Number.POSITIVE_INFINITY) times.push(until)
     const known = times.filter((time) => time !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  /** Until when it is waited for a sign of whoever is asked for one. */
+  private waitsFor(worker: Worker): number | undefined {
+    if (worker.state !== "Alive" || worker.asked !== undefined) return undefined
+    const { at } = limitOf(worker)
+    const until = worker.spared?.limit === at ? worker.spared.until : at
+    return until === Number.POSITIVE_INFINITY ? undefined : until
+  }
+
+  /** For whose sake a worker does not start: some are there that it starts after, and none of them is ready. */
+  heldBy({ registration }: Worker): string | undefined {
+    return registration.after?.find((name) => {
+      const bearers = this.seated.filter((one) => one.registration.name === name)
+      return bearers.length > 0 && !bearers.some(({ ready, state }) => ready && state === "Alive")
+    })
+  }
+
+  private waitsForItself({ after = [], name }: Registration): boolean {
+    const reached = new Set(after)
+    for (const one of reached) {
+      for (const worker of this.seated.filter(({ registration }) => registration.name === one)) {
+        for (const next of worker.registration.after ?? []) reached.add(next)
+      }
+    }
+    return reached.has(name)
   }
 
   private listen(input: Input): void {
@@ -206,13 +273,31 @@ export class Naive {
         return
       }
       case "RegisterRequested": {
-        const answer = this.register(input.registration, input.registrant)
-        this.outcome.answers.push({ request: input.request, answer })
+        const { registrant, request, waitMillis = 0 } = input
+        const answer = this.register(input)
+        const waits = waitMillis > 0 && registrant !== "Preload" && !this.stopping && this.waiting.length < 1_024
+        if (waits && isForWantOfRoom(answer)) this.waiting.push({ ...input, until: this.now + waitMillis })
+        else this.outcome.answers.push({ request, answer })
+        return
+      }
+      case "RegisterWithdrawn": {
+        const { ref, request } = input
+        for (const one of this.waiting) if (one.request === request) this.turnAway(one)
+        const worker = ref && this.seated.find((one) => isSame(one.ref, ref) && one.request === request)
+        if (worker !== undefined && !worker.shared) this.terminate(worker, "Terminated")
+        return
+      }
+      case "ReplaceRequested": {
+        this.outcome.answers.push({ request: input.request, answer: this.replace(input.ref) })
+        return
+      }
+      case "PolicyChangeRequested": {
+        this.outcome.answers.push({ request: input.request, answer: this.changePolicy(input) })
         return
       }
       case "TerminateUsersRequested": {
         for (const worker of this.seated) {
-          if (worker.registration.resources?.includes(input.resource) === true) this.terminate(worker)
+          if (worker.registration.resources?.includes(input.resource) === true) this.terminate(worker, "ResourceNeeded")
         }
         return
       }
@@ -220,9 +305,15 @@ export class Naive {
         const already = this.shutdown === undefined ? -1 : modes.indexOf(this.shutdown)
         if (this.phase === "Halted" || modes.indexOf(input.mode) <= already) return
         this.shutdown = input.mode
+        if (input.mode === "Smart") {
+          // A job that has lived and does not is there for want of another life only.
+          for (const worker of this.seated) {
+            if (isJob(worker) && worker.pids.length > 0 && !hasChild(worker)) worker.state = "Gone"
+          }
+        }
         if (input.mode !== "Immediate") return
         this.losePatience()
-        if (this.stopping) this.askAll("SIGQUIT", () => true)
+        if (this.stopping) this.askAll("SIGQUIT", "ShuttingDown", () => true)
         return
       }
       case "ReloadRequested": {
@@ -248,7 +339,7 @@ export class Naive {
     }
     const worker = this.seated.find((one) => isSame(one.ref, input.ref))
     if (worker === undefined) return
-    if (input._tag === "TerminateRequested") return this.terminate(worker)
+    if (input._tag === "TerminateRequested") return this.terminate(worker, "Terminated")
     if (input._tag === "ResumeRequested") return this.resume(worker)
     if (worker.state === "Unborn") {
       if (input._tag === "ChildStarted") this.started(worker, input.pid)
@@ -256,39 +347,80 @@ export class Naive {
         this.noSpareFor(100)
         worker.failedBirths++
         worker.lastExit = notStarted(input.error)
+        const record = this.record(worker, worker.lastExit, "Failed")
         this.failed(worker, pause(worker.failedBirths))
+        this.remember(worker, record)
       }
     } else if (worker.state === "Alive") {
-      if (input._tag === "ChildReady") worker.ready = true
+      if (input._tag === "ChildReady") this.readied(worker)
+      if (input._tag === "ChildBeat") worker.heardAt = this.now
+      if (input._tag === "ChildProgressed") worker.heardAt = worker.workedAt = this.now
       if (input._tag === "ChildAttached") worker.joined = isAttached(worker)
       if (input._tag === "ChildDetached") worker.joined = false
       if (input._tag === "ChildExited") this.exited(worker, input.status)
     }
   }
 
-  private register(registration: Registration, registrant: Registrant): SlotRef | string {
+  private register(
+    { registrant, registration, request }: Extract<Input, { readonly _tag: "RegisterRequested" }>
+  ): SlotRef | string {
     const dynamic = registrant !== "Preload"
     if (dynamic ? this.phase === "Init" || this.phase === "Halted" : this.phase !== "Init") return "NotAccepting"
     const mistake = sanityCheck(registration)
     if (mistake !== undefined) return mistake._tag
+    if (this.waitsForItself(registration)) return "StartOrderCycle"
     const owner = registration.ownership === "registrant" && typeof registrant === "object" ? registrant : undefined
     const bereaved = owner !== undefined &&
       !this.seated.some((one) => isSame(one.ref, owner.ref) && one.pid === owner.pid)
     if (bereaved) return "NotAccepting"
-    const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
-    const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
-    if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
+    const holder = this.holder(registration)
+    if (holder !== undefined && !holder.terminated) {
+      if (holder.registration.name !== registration.name) return "KeyTaken"
+      holder.shared = true
+      return holder.ref
+    }
+    const hindrance = this.hindrance(registration)
+    if (hindrance !== undefined) return hindrance
+    if (registration.spare !== false) this.modules.push(registration.entry.module)
+    return this.seat(registration, dynamic, owner, undefined, request)
+  }
+
+  private replace(ref: SlotRef): SlotRef | string {
+    const worker = this.seated.find((one) => isSame(one.ref, ref))
+    if (worker === undefined || worker.terminated || this.stopping || this.phase === "Waiting") return "NotReplaceable"
+    const pairs = this.seated.flatMap((one) => this.place(one) === undefined ? [] : [one, one.replaces])
+    if (pairs.includes(worker)) return "NotReplaceable"
+    // Its key is no hindrance: it goes with the place.
+    const { key: _, ...registration } = worker.registration
+    return this.hindrance(registration) ?? this.seat(worker.registration, true, worker.owner, worker, undefined)
+  }
+
+  /** Whose place it is still to take: it has not been ready, and both go on. */
+  private place({ everReady, replaces, terminated }: Worker): Worker | undefined {
+    if (replaces === undefined || everReady || terminated) return undefined
+    return replaces.terminated || replaces.state === "Gone" ? undefined : replaces
+  }
+
+  private seat(
+    registration: Registration,
+    dynamic: boolean,
+    owner: LifeRef | undefined,
+    replaces: Worker | undefined,
+    request: number | undefined
+  ): SlotRef {
     let slot = 0
     while (this.seated.some((worker) => worker.ref.slot === slot)) slot++
-    if (slot >= this.settings.maxWorkers) return "SlotsExhausted"
     const earlier = this.everyone.filter((worker) => worker.dynamic && worker.ref.slot === slot)
     const ref = slotRef(slot, dynamic ? earlier.length + 1 : 0)
-    if (registration.spare !== false) this.modules.push(registration.entry.module)
     this.everyone.push({
       ref,
       registration,
       dynamic,
       owner,
+      replaces,
+      everReady: false,
+      request,
+      shared: false,
       state: this.phase === "Waiting" ? "Gone" : "Waiting",
       pid: undefined,
       pids: [],
@@ -300,19 +432,92 @@ export class Naive {
       failures: 0,
       terminated: false,
       ready: false,
+      heardAt: 0,
+      workedAt: 0,
+      spared: undefined,
       joined: false,
       asked: undefined,
       killAt: undefined,
+      cause: undefined,
+      history: [],
+      rung: undefined,
       lastExit: undefined,
       lastDeath: undefined
     })
     return ref
   }
 
-  private terminate(worker: Worker): void {
+  private changePolicy(
+    { policy, ref }: Extract<Input, { readonly _tag: "PolicyChangeRequested" }>
+  ): SlotRef | string {
+    const worker = this.seated.find((one) => isSame(one.ref, ref))
+    if (worker === undefined) return "NotRegistered"
+    const { stopLadder, stopTimeoutMillis, ...rest } = worker.registration
+    const stop = policy.stopLadder !== undefined
+      ? { stopLadder: policy.stopLadder }
+      : policy.stopTimeoutMillis !== undefined
+      ? { stopTimeoutMillis: policy.stopTimeoutMillis }
+      : {
+        ...(stopLadder === undefined ? {} : { stopLadder }),
+        ...(stopTimeoutMillis === undefined ? {} : { stopTimeoutMillis })
+      }
+    const changed: Registration = { ...rest, ...stop, restart: policy.restart ?? rest.restart }
+    const mistake = sanityCheck(changed)
+    if (mistake !== undefined) return mistake._tag
+    worker.registration = changed
+    if (policy.restart !== undefined) {
+      worker.failures = 0
+      worker.failedAt = []
+    }
+    return ref
+  }
+
+  private holder({ key }: Registration): Worker | undefined {
+    const bearers = this.everyone.filter(({ registration, state }) =>
+      key !== undefined && registration.key === key && state !== "Gone"
+    )
+    return bearers.find(({ terminated }) => !terminated) ?? bearers[0]
+  }
+
+  /** Why there is no room for it at the moment. */
+  private hindrance(registration: Registration): string | undefined {
+    const holder = this.holder(registration)
+    if (holder !== undefined) return holder.terminated ? "KeyTaken for now" : undefined
+    const limit = registration.class === undefined ? undefined : this.settings.classLimits[registration.class]
+    const fellows = this.seated.filter((worker) => worker.registration.class === registration.class)
+    if (limit !== undefined && fellows.length >= limit) return "ClassLimitReached"
+    let free = this.settings.maxWorkers - this.seated.length
+    for (const [name, kept] of Object.entries(this.settings.reservedSlots)) {
+      if (name === registration.class) continue
+      const members = this.seated.filter((worker) => worker.registration.class === name).length
+      const most = Math.min(kept, this.settings.classLimits[name] ?? kept)
+      if (members < most) free -= most - members
+    }
+    return free <= 0 ? "SlotsExhausted" : undefined
+  }
+
+  /** Again and again from the beginning, until there is room for nobody who waits. */
+  private letIn(): void {
+    while (this.phase !== "Waiting") {
+      const next = this.waiting.find(({ registration }) => this.hindrance(registration) === undefined)
+      if (next === undefined) break
+      this.waiting = this.waiting.filter((one) => one !== next)
+      this.outcome.answers.push({ request: next.request, answer: this.register(next) })
+    }
+    const late = this.waiting.filter(({ until }) => until <= this.now)
+    for (const one of late.toSorted((a, b) => a.until - b.until)) this.turnAway(one)
+  }
+
+  private turnAway(one: Naive["waiting"][number]): void {
+    this.waiting = this.waiting.filter((other) => other !== one)
+    // What is free in a recovery is for nobody yet.
+    this.outcome.answers.push({ request: one.request, answer: this.hindrance(one.registration) ?? "NotAccepting" })
+  }
+
+  private terminate(worker: Worker, cause: StopCause): void {
     if (worker.terminated) return
     worker.terminated = true
-    if (hasChild(worker)) this.ask(worker, "SIGTERM", "Process")
+    if (hasChild(worker)) this.askToEnd(worker, "Process", cause)
     else worker.state = "Gone"
   }
 
@@ -327,17 +532,50 @@ export class Naive {
   }
 
   private started(worker: Worker, pid: Pid): void {
-    const { asked } = worker
+    const { asked, cause, rung } = worker
     this.noSpareFor(100)
     worker.state = "Alive"
     worker.pid = pid
     worker.pids.push(pid)
     worker.everLived = true
     worker.bornAt = this.now
+    worker.heardAt = worker.workedAt = this.now
+    worker.spared = undefined
     worker.failedBirths = 0
     worker.asked = undefined
     worker.killAt = undefined
-    if (asked !== undefined) this.ask(worker, asked.signal, asked.target)
+    worker.rung = undefined
+    if (asked === undefined) return
+    this.ask(worker, asked.signal, asked.target, cause!)
+    if (rung !== undefined && asked.signal !== "SIGKILL") this.stayOn(worker, rung)
+  }
+
+  private readied(worker: Worker): void {
+    if (!worker.ready) worker.heardAt = worker.workedAt = this.now
+    worker.ready = true
+    const place = this.place(worker)
+    worker.everReady = true
+    if (place !== undefined) this.terminate(place, "Replaced")
+  }
+
+  private record(worker: Worker, status: ExitStatus, verdict: Verdict): LifeRecord {
+    const { bornAt, cause, pid, pids } = worker
+    return {
+      life: pid === undefined ? pids.length + 1 : pids.length,
+      ...(pid === undefined ? undefined : { pid, startedAt: bornAt }),
+      status,
+      verdict,
+      ...(cause === undefined ? undefined : { stopCause: cause }),
+      endedAt: this.now,
+      output: []
+    }
+  }
+
+  /** Now that it is known what follows. */
+  private remember(worker: Worker, record: LifeRecord): void {
+    const next = worker.state === "Resting" ? worker.restUntil : worker.state === "Waiting" ? this.now : undefined
+    const last = next === undefined ? record : { ...record, nextStartAt: next }
+    worker.history = [...worker.history, last].slice(-8)
   }
 
   private exited(worker: Worker, status: ExitStatus): void {
@@ -346,14 +584,23 @@ export class Naive {
     const crashed = !ordered && isAttached(worker) && (worker.joined || !orderly)
     worker.lastExit = status
     worker.lastDeath = status
-    const { pid } = worker
-    this.decease(worker, status, crashed)
+    const { asked, pid } = worker
+    const code = status._tag === "Exited" ? status.code : 2
+    const crash = !ordered && ((isAttached(worker) && worker.joined) || code > 1)
+    const wish = status._tag === "Exited" ? status.outcome : undefined
+    const verdict = crash ? "Crashed" : ordered || code === 1 ? "Failed" : wish === undefined ? "Done" : "Again"
+    const record = this.record(worker, status, verdict)
+    if (this.place(worker) === undefined) this.decease(worker, status, crashed)
+    else this.childless(worker, "Gone")
+    this.remember(worker, record)
     for (const other of this.everyone) {
       const { owner, state } = other
       if (state === "Gone" || owner === undefined) continue
-      if (isSame(owner.ref, worker.ref) && owner.pid === pid) this.terminate(other)
+      if (isSame(owner.ref, worker.ref) && owner.pid === pid) this.terminate(other, "OwnerEnded")
     }
-    if (crashed && !this.recovering && this.shutdown !== "Immediate") this.recover()
+    // Whoever leaves as it was told to has not crashed.
+    const obeys = asked?.signal === "SIGQUIT" && status._tag === "Exited" && status.code === 2
+    if (crashed && !obeys && !this.recovering && this.shutdown !== "Immediate") this.recover()
   }
 
   private decease(worker: Worker, status: ExitStatus, crashed: boolean): void {
@@ -364,14 +611,26 @@ export class Naive {
       if (worker.terminated || this.stopping) return this.childless(worker, "Gone")
       // Whoever is told to leave in a recovery has not failed.
       if (restart._tag === "Never" || this.recovering || !this.givenUp(worker)) this.childless(worker, "Down")
+    } else if (done && status.outcome !== undefined) {
+      this.wishes(worker, status.outcome._tag === "RetryAfter" ? status.outcome.delayMillis : 0)
     } else if (done) {
       const again = worker.registration.restart.onSuccess === "Restart" && !worker.terminated && !this.stopping
       this.childless(worker, again ? "Waiting" : "Gone")
     } else this.failed(worker, 0)
   }
 
+  /** Another life after so long, and a second after the last one began. */
+  private wishes(worker: Worker, delay: number): void {
+    const isLate = this.stopping || (isJob(worker) && this.shutdown !== undefined)
+    if (worker.terminated || isLate) return this.childless(worker, "Gone")
+    if (this.recovering && isAttached(worker)) return this.childless(worker, "Down")
+    worker.restUntil = Math.max(this.now + delay, worker.bornAt + 1_000)
+    this.childless(worker, worker.restUntil <= this.now ? "Waiting" : "Resting")
+  }
+
   private failed(worker: Worker, atLeast: number): void {
     const { restart } = worker.registration
+    if (this.place(worker) !== undefined) return this.childless(worker, "Gone")
     if (worker.terminated || this.stopping || restart._tag === "Never") return this.childless(worker, "Gone")
     if (this.recovering && isAttached(worker)) return this.childless(worker, "Down")
     if (this.givenUp(worker)) return
@@ -400,6 +659,8 @@ export class Naive {
     worker.joined = false
     worker.asked = undefined
     worker.killAt = undefined
+    worker.cause = undefined
+    worker.rung = undefined
   }
 
   /** The attached workers can no longer be trusted. */
@@ -407,7 +668,7 @@ export class Naive {
     this.recovering = true
     this.leavePhase()
     this.losePatience()
-    this.askAll("SIGQUIT", isAttached)
+    this.askAll("SIGQUIT", "CrashRecovery", isAttached)
   }
 
   private leavePhase(): void {
@@ -421,20 +682,45 @@ export class Naive {
     if (killAfter !== Number.POSITIVE_INFINITY) this.killAt ??= this.now + killAfter
   }
 
-  private askAll(signal: Signal, whom: (worker: Worker) => boolean): void {
+  private askAll(signal: Signal, cause: StopCause, whom: (worker: Worker) => boolean): void {
     for (const worker of this.seated) {
-      if (hasChild(worker) && whom(worker)) this.ask(worker, signal, "Group")
+      if (hasChild(worker) && whom(worker)) this.ask(worker, signal, "Group", cause)
     }
   }
 
   /** Each signal once, and never a gentler one afterwards; the unborn hear of it when they are born. */
-  private ask(worker: Worker, signal: Signal, target: Target): void {
-    if (worker.asked !== undefined && signals.indexOf(signal) <= signals.indexOf(worker.asked.signal)) return
+  private ask(worker: Worker, signal: Signal, target: Target, cause: StopCause, again = false): void {
+    const asked = worker.asked === undefined ? -1 : signals.indexOf(worker.asked.signal)
+    if (signals.indexOf(signal) < asked || (signals.indexOf(signal) === asked && !again)) return
     worker.asked = { signal, target }
+    worker.cause ??= cause
     if (worker.state === "Alive") this.outcome.signals.push({ ref: worker.ref, signal, target })
     else if (signal === "SIGKILL") this.outcome.abandoned.push(worker.ref)
-    const patience = worker.registration.stopTimeoutMillis ?? this.settings.stopTimeout
-    if (signal === "SIGTERM" && patience !== Number.POSITIVE_INFINITY) worker.killAt = this.now + patience
+  }
+
+  private ladder({ registration }: Worker) {
+    const millis = registration.stopTimeoutMillis ?? this.settings.stopTimeout
+    return registration.stopLadder ?? [{ signal: "SIGTERM" as const, millis }]
+  }
+
+  private askToEnd(worker: Worker, target: Target, cause: StopCause): void {
+    const asked = worker.asked === undefined ? -1 : signals.indexOf(worker.asked.signal)
+    if (worker.rung === undefined && signals.indexOf(this.ladder(worker)[0]!.signal) > asked) {
+      this.goTo(worker, 0, target, cause)
+    }
+  }
+
+  private goTo(worker: Worker, rung: number, target: Target, cause: StopCause): void {
+    const next = this.ladder(worker)[rung]
+    if (next === undefined) return this.ask(worker, "SIGKILL", "Group", cause)
+    this.ask(worker, next.signal, target, cause, true)
+    this.stayOn(worker, rung)
+  }
+
+  private stayOn(worker: Worker, rung: number): void {
+    const { millis } = this.ladder(worker)[rung]!
+    worker.rung = rung
+    worker.killAt = millis === Number.POSITIVE_INFINITY ? undefined : this.now + millis
   }
 
   private proceed(): void {
@@ -445,17 +731,36 @@ export class Naive {
     if (this.phase === "Waiting" && !this.stopping) this.awaitGroup()
     if (this.killAt !== undefined && this.killAt <= this.now) {
       this.killAt = undefined
-      this.askAll("SIGKILL", (worker) => this.shutdown === "Immediate" || isAttached(worker))
+      const everyone = this.shutdown === "Immediate"
+      const cause = everyone ? "ShuttingDown" : "CrashRecovery"
+      this.askAll("SIGKILL", cause, (worker) => everyone || isAttached(worker))
     }
     // Whoever should have been gone first is killed first.
-    const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
-    for (const worker of overdue.toSorted((a, b) => a.killAt! - b.killAt!)) {
+    while (true) {
+      const overdue = this.everyone.filter(({ killAt }) => killAt !== undefined && killAt <= this.now)
+      const [worker] = overdue.toSorted((a, b) => a.killAt! - b.killAt!)
+      if (worker === undefined) break
       worker.killAt = undefined
-      this.ask(worker, "SIGKILL", "Group")
+      this.goTo(worker, worker.rung! + 1, "Group", worker.cause!)
     }
+    this.killSilent()
     if (this.stopping && !this.seated.some(hasChild)) {
       this.phase = "Halted"
       this.outcome.halts.push(this.abnormal || this.recovering)
+    }
+  }
+
+  /** Found silent, it is waited for once more: as long again as that was found late, a twentieth up to 50 ms at least. */
+  private killSilent(): void {
+    const silent = this.everyone.filter((worker) => (this.waitsFor(worker) ?? Number.POSITIVE_INFINITY) <= this.now)
+    const isSpared = (worker: Worker) => worker.spared?.limit === limitOf(worker).at
+    for (const worker of silent.filter(isSpared).toSorted((a, b) => a.spared!.until - b.spared!.until)) {
+      this.ask(worker, "SIGKILL", "Group", limitOf(worker).cause)
+    }
+    for (const worker of silent.filter((one) => one.asked === undefined)) {
+      const { at, whole } = limitOf(worker)
+      const more = Math.max(this.now - at, Math.min(50, whole / 20))
+      worker.spared = { limit: at, until: this.now + Math.min(whole, more) }
     }
   }
 
@@ -463,8 +768,11 @@ export class Naive {
     this.stopping = true
     this.leavePhase()
     this.anewAt = undefined
+    for (const { request } of this.waiting) this.outcome.answers.push({ request, answer: "NotAccepting" })
+    this.waiting = []
     for (const worker of this.seated) if (!hasChild(worker)) worker.state = "Gone"
-    this.askAll(this.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", () => true)
+    if (this.shutdown === "Immediate") this.askAll("SIGQUIT", "ShuttingDown", () => true)
+    else for (const worker of this.seated.filter(hasChild)) this.askToEnd(worker, "Group", "ShuttingDown")
     this.outcome.sparesEnded.push(...this.spares.map((spare) => spare.number))
     this.spares = []
   }
@@ -538,7 +846,7 @@ export class Naive {
   private next(): Worker | undefined {
     if (this.recovering || this.stopping) return undefined
     return this.everyone.find((worker) => {
-      if (worker.state !== "Waiting") return false
+      if (worker.state !== "Waiting" || this.heldBy(worker) !== undefined) return false
       switch (worker.registration.startTime) {
         case "PostmasterStart":
           return this.phase === "Startup" || this.phase === "Consistent" || this.phase === "Run"

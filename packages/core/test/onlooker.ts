@@ -14,6 +14,8 @@ export class Onlooker {
   private shutdown: ShutdownMode | undefined
   private recovering = false
   private reinitializeAt: number | undefined
+  private healthyAt: number | undefined
+  private recoveries = 0
   private readonly spares = new Map<number, SpareSnapshot>()
   private noSpareBefore = 0
 
@@ -37,7 +39,7 @@ export class Onlooker {
         this.rows.delete(event.ref.slot)
         return
       case "PhaseReached":
-        return this.enters(event.phase)
+        return this.enters(event.phase, now)
       case "ShutdownRequested":
         this.shutdown = event.mode
         // Whoever is shutting down makes nothing anew.
@@ -48,6 +50,7 @@ export class Onlooker {
         return
       case "Reinitializing":
         this.reinitializeAt = now + event.delayMillis
+        this.recoveries = this.healthyAt !== undefined && now < this.healthyAt ? this.recoveries + 1 : 1
         return
       case "SpareStarting":
         this.spares.set(event.spare, { spare: event.spare, state: "Starting", since: now })
@@ -86,12 +89,37 @@ export class Onlooker {
       case "Ready":
         if (row.state === "Started") row.state = "Ready"
         return
+      case "Progressed":
+        row.progress = { ...event.progress, at: now }
+        return
+      case "Hung":
+        return
       case "SignalSent":
         row.state = "Stopping"
         return
       case "Parked":
         row.state = "Parked"
         return
+      case "Replacing": {
+        // Whoever is to take its place has its present policy.
+        const successor = this.rows.get(event.successor.slot)!
+        successor.restart = row.restart
+        delete successor.stopLadder
+        delete successor.stopTimeoutMillis
+        if (row.stopLadder !== undefined) successor.stopLadder = row.stopLadder
+        if (row.stopTimeoutMillis !== undefined) successor.stopTimeoutMillis = row.stopTimeoutMillis
+        return
+      }
+      case "PolicyChanged": {
+        const { restart, ...stop } = event.policy
+        row.restart = restart ?? row.restart
+        if (stop.stopLadder === undefined && stop.stopTimeoutMillis === undefined) return
+        delete row.stopLadder
+        delete row.stopTimeoutMillis
+        if (stop.stopLadder === undefined) row.stopTimeoutMillis = stop.stopTimeoutMillis!
+        else row.stopLadder = stop.stopLadder
+        return
+      }
       case "Resumed":
         row.state = "Waiting"
         delete row.nextStartAt
@@ -114,11 +142,13 @@ export class Onlooker {
         row.state = "Resting"
         delete row.pid
         delete row.startedAt
+        delete row.progress
         if (event.nextStartInMillis !== undefined) row.nextStartAt = now + event.nextStartInMillis
     }
   }
 
-  snapshot(now: number): PostmasterSnapshot {
+  /** All but who waits for a slot, of whom no event tells. */
+  snapshot(now: number): Omit<PostmasterSnapshot, "waiting"> {
     const nextSpareAt = this.nextSpareAt()
     return {
       spares: [...this.spares.values()],
@@ -126,7 +156,11 @@ export class Onlooker {
       phase: this.phase,
       ...(this.shutdown === undefined ? undefined : { shutdown: this.shutdown }),
       recovering: this.recovering,
-      ...(this.reinitializeAt === undefined ? undefined : { reinitializeAt: this.reinitializeAt }),
+      breaker: {
+        recoveries: this.healthyAt === undefined && this.reinitializeAt === undefined ? 0 : this.recoveries,
+        ...(this.reinitializeAt === undefined ? undefined : { nextAt: this.reinitializeAt }),
+        ...(this.healthyAt === undefined ? undefined : { healthyAt: this.healthyAt })
+      },
       maxWorkers: this.maxWorkers,
       freeSlots: this.maxWorkers - this.rows.size,
       workers: [...this.rows.values()].toSorted((self, that) => self.ref.slot - that.ref.slot).map((row) => {
@@ -156,8 +190,11 @@ export class Onlooker {
       name,
       type: registration.type,
       ...(registration.class === undefined ? undefined : { class: registration.class }),
+      ...(registration.key === undefined ? undefined : { key: registration.key }),
       attached: isAttached(registration),
       startTime: registration.startTime,
+      restart: registration.restart,
+      ...policyOf(registration),
       state: "Waiting",
       restarts: 0,
       registeredAt: now,
@@ -165,9 +202,10 @@ export class Onlooker {
     }
   }
 
-  private enters(phase: Phase): void {
+  private enters(phase: Phase, now: number): void {
     if (phase === "Startup" && this.phase === "Waiting") {
       this.reinitializeAt = undefined
+      this.healthyAt = now + 60_000
       for (const row of this.rows.values()) {
         if (!row.attached || row.state === "Parked") continue
         row.state = "Waiting"
@@ -178,3 +216,8 @@ export class Onlooker {
     this.phase = phase
   }
 }
+
+const policyOf = ({ stopLadder, stopTimeoutMillis }: Registration) => ({
+  ...(stopTimeoutMillis === undefined ? undefined : { stopTimeoutMillis }),
+  ...(stopLadder === undefined ? undefined : { stopLadder })
+})

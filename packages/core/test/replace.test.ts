@@ -16,10 +16,12 @@ const test = <E>(
   options?: TestPostmaster.Options
 ) => it.effect(name, () => Effect.provide(body(), TestPostmaster.layerWith(options)))
 
-const setup = Effect.fnUntraced(function*(...successors: ReadonlyArray<Script.Script>) {
+const setup = (...successors: ReadonlyArray<Script.Script>) => setupWith(Script.serves(), ...successors)
+
+const setupWith = Effect.fnUntraced(function*(...lives: ReadonlyArray<Script.Script>) {
   const postmaster = yield* Postmaster
   const { script } = yield* TestSpawner
-  yield* script("service", Script.serves(), ...successors)
+  yield* script("service", ...lives)
   const before = yield* postmaster.register(Service)
   yield* before.waitForReady
   const states = Effect.map(postmaster.snapshot, ({ workers }) => workers.map(({ ref, state }) => [ref.slot, state]))
@@ -124,4 +126,51 @@ test("a shutdown ends both", () =>
     yield* TestClock.adjust("1 minute")
     yield* postmaster.awaitHalt
     assert.strictEqual((yield* Fiber.join(fiber))._tag, "WorkerStopped")
+  }))
+
+test("a successor that is terminated before it is ready takes nobody's place, even if it gets ready on its way out", () =>
+  Effect.gen(function*() {
+    const { before, postmaster, states } = yield* setup(
+      Script.serves({ ready: "2 seconds", obeys: "5 seconds" }),
+      Script.serves()
+    )
+    const fiber = yield* replacing(Effect.exit(before.replace))
+    yield* TestClock.adjust("1 second")
+    const [, successor] = yield* postmaster.find("service")
+    yield* successor!.terminate
+    yield* TestClock.adjust("10 seconds")
+    yield* Fiber.join(fiber)
+    assert.deepStrictEqual(yield* states, [[0, "Ready"]])
+    const after = yield* before.replace
+    yield* before.waitForEnd
+    assert.deepStrictEqual(yield* states, [[after.ref.slot, "Ready"]])
+  }))
+
+test("whoever is terminated while it is being replaced leaves its successor behind, for good", () =>
+  Effect.gen(function*() {
+    const { before, states } = yield* setupWith(
+      Script.serves({ obeys: "5 seconds" }),
+      Script.exits(1, { ready: "never", after: "2 seconds" }),
+      Script.serves()
+    )
+    const fiber = yield* replacing(Effect.flip(before.replace))
+    yield* TestClock.adjust("1 second")
+    yield* before.terminate
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.join(fiber)
+    assert.deepStrictEqual(yield* states, [[0, "Stopping"], [1, "Resting"]])
+    yield* TestClock.adjust("10 seconds")
+    assert.deepStrictEqual(yield* states, [[1, "Ready"]])
+  }))
+
+test("a successor cannot be replaced before it has taken the other one's place", () =>
+  Effect.gen(function*() {
+    const { before, postmaster } = yield* setup(Script.serves({ ready: "5 seconds" }), Script.serves())
+    const fiber = yield* replacing(before.replace)
+    yield* TestClock.adjust(0)
+    const [, successor] = yield* postmaster.find("service")
+    assert.include((yield* Effect.flip(successor!.replace)).message, "it has not yet taken the place of another one")
+    yield* TestClock.adjust("5 seconds")
+    const after = yield* Fiber.join(fiber)
+    assert.notDeepEqual((yield* after.replace).ref, after.ref)
   }))

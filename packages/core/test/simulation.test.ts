@@ -16,6 +16,8 @@ describe("every law holds at the loop's boundary", () => {
         )
         assert.isAbove(counts.lives, 100)
         assert.isAbove(counts.crashes, 10)
+        assert.isAbove(counts["lives asked for"], 10)
+        assert.isAbove(counts.replaced, 5)
       }), 60_000)
   }
 

@@ -29,8 +29,16 @@ const crowd = () => {
   const life = { ref: owner.ref, pid: 41 as Pid }
   const owned = SlotTable.seat(table, define("owned"), { dynamic: true, now: 0, owner: life })
   SlotTable.toWaiting(table, owned)
+  const successor = SlotTable.seat(table, define("waiting"), { dynamic: true, now: 0, replaces: waiting.ref })
+  waiting.successor = successor.ref
+  const held = SlotTable.seat(table, define("held", { after: ["owner"] }), { dynamic: true, now: 0 })
+  SlotTable.hold(table, held, SlotTable.holderOf(table, held)!)
+  const watched = SlotTable.seat(table, define("watched", { readyTimeoutMillis: 9 }), { dynamic: true, now: 0 })
+  SlotTable.toStarting(table, watched)
+  const watchedLife = SlotTable.toRunning(table, watched, 44 as Pid, 0)
+  SlotTable.setWatch(table, watched, watchedLife, 9)
   SlotTable.unseat(table, left)
-  return { table, waiting, resting, runner, owner, owned }
+  return { table, waiting, resting, runner, owner, owned, successor, held, watched, watchedLife }
 }
 
 type Crowd = ReturnType<typeof crowd>
@@ -48,6 +56,15 @@ describe("the slot table's invariants: what breaks one is noticed, by its number
     ["T4", "a child too many", ({ table }) => table.children++],
     ["T4", "a member too many in a class", ({ table }) => table.classes.set("parallel", 2)],
     ["T5", "a queue that has lost whoever waits", ({ table }) => Heap.pop(table.waiting.RecoveryFinished)],
+    ["T4", "a name that fewer wait for", ({ table }) => table.awaited.set("owner", 2)],
+    ["T5", "one that is held up and forgotten", ({ table }) => Heap.pop(table.names.get("owner")!.held!)],
+    ["T5", "one that is held up by whoever is ready", ({ owner, table }) => {
+      if (owner.life._tag === "Running") owner.life.ready = true
+      table.names.get("owner")!.ready++
+    }],
+    ["T5", "one that is ready and does not count", ({ runner }) => {
+      if (runner.life._tag === "Running") runner.life.ready = true
+    }],
     ["T6", "a rest that is never over", ({ table }) => Heap.pop(table.due)],
     ["T7", "a deadline that is forgotten", ({ table }) => Heap.pop(table.deadlines)],
     ["T8", "a free slot that is lost", ({ table }) => Heap.pop(table.freed)],
@@ -56,15 +73,21 @@ describe("the slot table's invariants: what breaks one is noticed, by its number
       runner.younger = resting
       resting.elder = runner
       resting.younger = runner.elder = undefined
-      table.names.set("twin", { first: runner, last: resting })
+      table.names.set("twin", { first: runner, last: resting, ready: 0, held: undefined })
     }],
     ["T9", "names that nobody bears", ({ table }) => {
-      for (let index = 0; index < 100; index++) table.names.set(`${index}`, { first: undefined, last: undefined })
+      for (let index = 0; index < 100; index++) {
+        table.names.set(`${index}`, { first: undefined, last: undefined, ready: 0, held: undefined })
+      }
     }],
     ["T10", "a pid that finds nobody", ({ table }) => table.pids.delete(42 as Pid)],
     ["T10", "a pid that finds somebody else", ({ resting, table }) => table.pids.set(43 as Pid, resting)],
     ["T11", "a change that the page does not show", ({ runner, table }) => {
       runner.version = table.version + 1
+    }],
+    ["T14", "one that is watched and forgotten", ({ table }) => Heap.pop(table.watches)],
+    ["T14", "one that is looked at too late", ({ table, watched, watchedLife }) => {
+      SlotTable.setWatch(table, watched, watchedLife, 10)
     }],
     ["T12", "an owner that forgets who belongs to it", ({ owner, table }) => {
       table.owned[owner.ref.slot]!.clear()
@@ -84,6 +107,23 @@ describe("the slot table's invariants: what breaks one is noticed, by its number
     ["T12", "somebody who is known to an owner that is gone", ({ owned, owner, table }) => {
       owned.doomed = true
       SlotTable.toDown(table, owner)
+    }],
+    ["T13", "a successor of somebody else", ({ owned, waiting }) => {
+      waiting.successor = owned.ref
+    }],
+    ["T13", "a successor that has gone", ({ successor, table }) => SlotTable.unseat(table, successor)],
+    ["T13", "a successor that is ready", ({ successor, table }) => {
+      SlotTable.toStarting(table, successor)
+      SlotTable.toRunning(table, successor, 45 as Pid, 9).ready = true
+    }],
+    ["T13", "a successor of one that ends for good", ({ waiting }) => {
+      waiting.doomed = true
+    }],
+    ["T13", "a successor that ends for good", ({ successor }) => {
+      successor.doomed = true
+    }],
+    ["T13", "a successor that is being replaced", ({ owned, successor }) => {
+      successor.successor = owned.ref
     }]
   ]
   for (const [invariant, how, fault] of faults) {
@@ -128,6 +168,17 @@ describe("the slot table", () => {
     }
     assert.isAtMost(table.names.size, 64)
     assert.isAtMost(table.classes.size, 64)
+  })
+
+  it("T4 names that nobody waits for any more do not pile up", () => {
+    const table = SlotTable.make(8)
+    for (let index = 0; index < 1_000; index++) {
+      const after = Array.from({ length: 20 }, (_, name) => `${index}/${name}`)
+      const one = SlotTable.seat(table, define("one", { after }), { dynamic: true, now: 0 })
+      assert.isUndefined(SlotTable.broken(table))
+      SlotTable.unseat(table, one)
+    }
+    assert.isAtMost(table.awaited.size, 128)
   })
 
   it("T10 whoever runs is found by its pid, until its child has gone", () => {

@@ -388,22 +388,28 @@ describe("the spawner's side", () => {
       }).pipe(Effect.provide(serve(service)))
     }))
 
-  it.effect("a loss is told before the spare is swept up, so that no launch is given one that is gone", () =>
-    Effect.gen(function*() {
-      const swept = Deferred.makeUnsafe<void>()
-      const { lost, story, ...service } = makeSpawner({ sweep: Deferred.await(swept) })
-      yield* Effect.gen(function*() {
-        const postmaster = yield* Postmaster
-        yield* Deferred.succeed(lost, gone)
-        yield* TestClock.adjust(0)
-        assert.deepStrictEqual((yield* postmaster.snapshot).spares, [])
-        const job = yield* postmaster.register(Job)
-        yield* job.waitForStartup
-        assert.deepStrictEqual(story, ["spare 1", "spawn job cold"])
-        // The release below waits for the sweeping.
-        yield* Deferred.succeed(swept, undefined)
-      }).pipe(Effect.provide(serve(service)))
-    }))
+  for (const fault of [false, true]) {
+    it.effect(`a loss is told before the spare is swept up${fault ? ", even if it cannot be told" : ""}, so that no launch is given one that is gone`, () =>
+      Effect.gen(function*() {
+        const swept = Deferred.makeUnsafe<void>()
+        const broken = Deferred.makeUnsafe<SpareLoss>()
+        const { lost, story, ...service } = makeSpawner({
+          sweep: Deferred.await(swept),
+          ...(fault ? { spare: { lost: Deferred.await(broken) } } : undefined)
+        })
+        yield* Effect.gen(function*() {
+          const postmaster = yield* Postmaster
+          yield* fault ? Deferred.die(broken, new Error("no nurse")) : Deferred.succeed(lost, gone)
+          yield* TestClock.adjust(0)
+          assert.deepStrictEqual((yield* postmaster.snapshot).spares, [])
+          const job = yield* postmaster.register(Job)
+          yield* job.waitForStartup
+          assert.deepStrictEqual(story, ["spare 1", "spawn job cold"])
+          // The release below waits for the sweeping.
+          yield* Deferred.succeed(swept, undefined)
+        }).pipe(Effect.provide(serve(service)))
+      }))
+  }
 
   it.effect("the halt does not wait until a spare is gone, the release of the layer does", () =>
     Effect.gen(function*() {

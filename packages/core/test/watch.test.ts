@@ -15,7 +15,9 @@ const setup = () => {
     terminate: () => Effect.void,
     resume: () => Effect.void,
     history: () => Effect.succeed([]),
+    progress: () => Effect.succeedNone,
     replace: () => Effect.never,
+    changePolicy: () => Effect.void,
     connect: () => Effect.never
   })
   const hears = (status: WorkerStatus.WorkerStatus, gone = false) => {

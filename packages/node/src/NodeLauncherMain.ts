@@ -17,6 +17,7 @@
  * @since 0.1.0
  */
 import type { FromLauncher, Ticket, ToLauncher } from "./internal/launcherProtocol.ts"
+import { type LimitOrder, type LimitProblem, setLimits } from "./internal/limits.ts"
 import { signal, signalGroup, startTimeOf } from "./internal/processGroup.ts"
 import { type ForkOrder, startGroup } from "./internal/startGroup.ts"
 
@@ -78,6 +79,14 @@ const fork = (ticket: Ticket, order: ForkOrder): void => {
   for (const pipe of pipes) tell({ _tag: "Forked", ticket, pid }, pipe)
 }
 
+const limit = (ticket: Ticket, order: LimitOrder): void => {
+  const pid = children.get(ticket)
+  const done = (problem?: LimitProblem): void =>
+    tell({ _tag: "Limited", ticket, problem: children.has(ticket) ? problem : undefined })
+  if (pid === undefined) done()
+  else setLimits(pid, order, done)
+}
+
 const guard = (pid: number): void => {
   wards.set(pid, startTimeOf(pid))
 }
@@ -99,6 +108,8 @@ const receive = (message: ToLauncher): void => {
       if (pid !== undefined) signal(pid, message.signal, message.target)
       return
     }
+    case "Limit":
+      return limit(message.ticket, message.order)
     case "Guard":
       return guard(message.pid)
     case "Forget":

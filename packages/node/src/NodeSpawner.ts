@@ -10,6 +10,7 @@
  *
  * @since 0.1.0
  */
+import { type LimitName, type Limits, namesOf } from "@effect-postmaster/core/Limits"
 import { Spawner } from "@effect-postmaster/core/Spawner"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,11 +18,11 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ResourceLimits } from "node:worker_threads"
-import { bootstrap, threadBootstrap } from "./internal/bootstrap.ts"
+import { bootstrap, missing, threadBootstrap } from "./internal/bootstrap.ts"
 import { forkHere } from "./internal/fork.ts"
 import { forkThread, type ThreadOrder } from "./internal/forkThread.ts"
 import * as Launcher from "./internal/launcher.ts"
-import { inheritedFlags } from "./internal/nodeFlags.ts"
+import { inheritedFlags, nodeOptionsWithHeap, withHeap } from "./internal/nodeFlags.ts"
 import { environment, make } from "./internal/spawning.ts"
 import type { ForkOrder } from "./internal/startGroup.ts"
 
@@ -34,7 +35,7 @@ import type { ForkOrder } from "./internal/startGroup.ts"
 export interface Options {
   /** The Node program. Defaults to the one that runs the application. */
   readonly execPath?: string | undefined
-  /** Flags of Node, such as `--max-old-space-size=256`. They come after those the worker inherits. */
+  /** Flags of Node, such as `--max-old-space-size=256`. They come after those the worker inherits, and before its own `limits`. */
   readonly execArgv?: ReadonlyArray<string> | undefined
   /** Environment variables to add, or with `undefined` to take away. The others are the application's. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
@@ -53,12 +54,22 @@ export interface Options {
 }
 
 /** What a process of this spawner is made from, as things are now. */
-const orderOf = (options: Options): ForkOrder => {
+const orderOf = (options: Options, { heap, stack }: Limits): ForkOrder => {
   const { cwd } = options
+  const flags = [...inheritedFlags(process.execArgv), ...(options.execArgv ?? [])]
+  const env = environment(options.env, bootstrap.env)
+  const { NODE_OPTIONS: nodeOptions } = env
   return {
     file: options.execPath ?? process.execPath,
-    args: [...inheritedFlags(process.execArgv), ...(options.execArgv ?? []), bootstrap.file],
-    env: environment(options.env, bootstrap.env),
+    args: [
+      ...(heap === undefined ? flags : withHeap(flags, heap)),
+      // V8 counts in KiB.
+      ...(stack === undefined ? [] : [`--stack-size=${Math.floor(stack * 1024)}`]),
+      bootstrap.file
+    ],
+    env: heap === undefined || nodeOptions === undefined
+      ? env
+      : { ...env, NODE_OPTIONS: nodeOptionsWithHeap(nodeOptions) },
     cwd: cwd === undefined ? process.cwd() : cwd instanceof URL ? fileURLToPath(cwd) : Path.resolve(cwd),
     umask: process.umask()
   }
@@ -78,6 +89,10 @@ const orderOf = (options: Options): ForkOrder => {
  * Needs a POSIX system. A process that leaves the worker's group (`setsid`) is
  * on its own: it is not ended with the worker, and its output is cut.
  *
+ * An application that is bundled needs this package beside it all the same, in
+ * `node_modules`: workers and launcher are programs of their own. Without it
+ * every launch is refused with `NotSupported`.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -85,17 +100,16 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
   Layer.effect(
     Spawner,
     Effect.gen(function*() {
-      const fork = options.launcher === false ? forkHere : yield* Launcher.make
-      return yield* make((adopt) =>
+      const fork = options.launcher === false || missing !== undefined ? forkHere : yield* Launcher.make
+      return yield* make((adopt, limits) =>
         Effect.suspend(() => {
-          const order = orderOf(options)
+          const order = orderOf(options, limits)
           // The operating system says only that something is not there.
           return Effect.mapError(
             fork(order, adopt),
             (detail) => Fs.existsSync(order.cwd) ? detail : `its working directory ${order.cwd} does not exist`
           )
-        })
-      )
+        }), () => missing)
     })
   )
 
@@ -119,6 +133,10 @@ export const layerWith = (options: Options): Layer.Layer<Spawner> =>
  *   which a logger throws are counted, and the count is logged.
  * - When the application dies, its workers see their channel end and follow, and
  *   the launcher ends those that cannot look.
+ * - A worker's `limits` are set before it begins: `heap` and `stack` by flags of
+ *   Node, `nice` by a call, the others by `prlimit` of util-linux, which the
+ *   launcher runs. A worker that outgrows its heap is `Signaled` with SIGABRT, and
+ *   the status says that it ran out of memory.
  *
  * @see {@link layerWith} for other flags, environment or working directory
  * @category layers
@@ -141,15 +159,23 @@ export interface ThreadOptions {
   readonly resourceLimits?: ResourceLimits | undefined
 }
 
-const threadOrderOf = (options: ThreadOptions): ThreadOrder => ({
+const threadOrderOf = (options: ThreadOptions, { heap, stack }: Limits): ThreadOrder => ({
   file: threadBootstrap.file,
   execArgv: options.execArgv,
   env: environment(options.env, threadBootstrap.env),
-  resourceLimits: options.resourceLimits ?? {}
+  resourceLimits: {
+    ...options.resourceLimits,
+    ...(heap === undefined ? undefined : { maxOldGenerationSizeMb: heap }),
+    ...(stack === undefined ? undefined : { stackSizeMb: stack })
+  }
 })
 
 /** What only a process can have; whoever asks for it, past the types, is refused. */
 const onlyProcesses = ["execPath", "cwd", "launcher", "uid", "gid"]
+
+/** What would be the whole application's: every limit that is not V8's own. */
+const sharedLimit = (limits: Limits): LimitName | undefined =>
+  namesOf(limits).find((name) => name !== "heap" && name !== "stack")
 
 /**
  * Bears workers as threads, with some things different.
@@ -157,7 +183,9 @@ const onlyProcesses = ["execPath", "cwd", "launcher", "uid", "gid"]
  * **Gotchas**
  *
  * A launch is refused with `NotSupported` if the options ask for what only a
- * process can have: a program, a working directory, a user of its own.
+ * process can have: a program, a working directory, a user of its own. The same
+ * goes for a worker's `limits` but for `heap` and `stack`, which come before the
+ * `resourceLimits` of the options.
  *
  * @see {@link layerThread} for what a thread promises
  * @category layers
@@ -168,8 +196,11 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
   return Layer.effect(
     Spawner,
     make(
-      (adopt) => Effect.suspend(() => forkThread(threadOrderOf(options), adopt)),
-      () => asked === undefined ? undefined : `a thread has no "${asked}" of its own`
+      (adopt, limits) => Effect.suspend(() => forkThread(threadOrderOf(options, limits), adopt)),
+      ({ registration: { limits } }) => {
+        const shared = asked ?? (limits === undefined ? undefined : sharedLimit(limits))
+        return shared === undefined ? missing : `a thread has no "${shared}" of its own`
+      }
     )
   )
 }
@@ -195,13 +226,17 @@ export const layerThreadWith = (options: ThreadOptions): Layer.Layer<Spawner> =>
  *
  * - A crash of native code, or `process.abort`, ends the application and all of
  *   its workers.
+ * - A bound on its heap is V8's best effort: one that outruns it, by a single
+ *   large allocation say, can end the application (nodejs/node#47224). What must
+ *   be bounded belongs into a process.
  * - Nobody outside can signal it: `kill` of its pid would reach somebody else.
  *   SIGTERM, SIGQUIT, SIGHUP and SIGUSR1 come on its channel alone, so one that
  *   spins is deaf to all of them until SIGKILL.
  * - Its child processes are the application's own: they are not ended with it.
  * - `Worker.terminate` ends JavaScript only: a thread that blocks in a native call
  *   (`execSync`, say) is reported as `Lost` five seconds after its SIGKILL, and
- *   lives on until the call returns.
+ *   lives on until the call returns. The application cannot leave before it
+ *   either, since Node waits for its threads.
  * - `process.chdir`, `process.title` and `process.umask` are not its to change.
  *
  * @see {@link layerThreadWith} for other flags, environment or bounds on memory

@@ -47,10 +47,23 @@ const send = (frame: Uint8Array): void => {
   }
 }
 
+/** Whole or not at all: what is begun must be ended before anything else is said. */
+const offer = (frame: Uint8Array): boolean => {
+  let written = 0
+  try {
+    written = Fs.writeSync(channelFd, frame)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "EAGAIN"
+  }
+  if (written < frame.length) send(frame.subarray(written))
+  return true
+}
+
 const { crash, flush, hear, listen, orphan, signals, spoken } = makeFarSide({
   send,
   openLine: (broken) =>
     openSocketLine((onread) => new Net.Socket({ fd: lineFd, readable: true, writable: true, onread }))(broken),
+  offer,
   entitle: (title) => {
     process.title = title
   }

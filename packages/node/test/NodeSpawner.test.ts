@@ -116,7 +116,10 @@ describe("ends of its own", () => {
   it.live("running out of memory is SIGABRT", () =>
     Effect.gen(function*() {
       const { status } = yield* lived(launch("hoards"), { execArgv: ["--max-old-space-size=40"] })
-      assert.deepStrictEqual(status, ExitStatus.signaled("SIGABRT"))
+      assert.deepStrictEqual(
+        status,
+        ExitStatus.signaled("SIGABRT", { detail: "it ran out of memory (JavaScript heap)" })
+      )
     }), patience)
 
   it.live("an error longer than a frame is cut", () =>

@@ -1,15 +1,20 @@
 /** The last word on lives of real workers, and what they may ask for when they return. */
 import { ExitStatus, LifeRecord, Postmaster, PostmasterConfig, type WorkerHandle } from "@effect-postmaster/core"
+import { WorkerStopped } from "@effect-postmaster/core/HandleError"
+import { RegistrationError } from "@effect-postmaster/core/RegistrationError"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { Callable } from "./fixtures/callable.ts"
 import { Ending, lines } from "./fixtures/endings.ts"
-import { spawners } from "./support.ts"
+import { Leader } from "./fixtures/leaders.ts"
+import { isGone, spawners } from "./support.ts"
 
 const patience = 60_000
 
-describe.each(spawners)("the end of a $name", ({ layer, name }) => {
+describe.each(spawners)("the end of a $name", ({ layer, name, processes }) => {
   const test = (title: string, body: Effect.Effect<void, unknown, Postmaster | Scope.Scope>) =>
     it.live(
       title,
@@ -20,7 +25,7 @@ describe.each(spawners)("the end of a $name", ({ layer, name }) => {
       patience
     )
 
-  const last = Effect.fnUntraced(function*(handle: WorkerHandle) {
+  const last = Effect.fnUntraced(function*(handle: Pick<WorkerHandle, "history">) {
     const history = yield* handle.history
     return history.at(-1)!
   })
@@ -107,6 +112,49 @@ describe.each(spawners)("the end of a $name", ({ layer, name }) => {
       assert.deepStrictEqual([first!.verdict, second!.verdict], ["Again", "Again"])
       assert.isAtLeast(second!.startedAt! - first!.startedAt!, 990)
       yield* worker.terminate
+    })
+  )
+
+  test(
+    "for its successor, which answers calls by then; a call to the one that goes fails, and tells why",
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const before = yield* postmaster.register(Callable)
+      const pid = yield* before.waitForReady
+      const client = yield* before.client
+      const pending = yield* Effect.forkChild(Effect.flip(client.Hang({ name: "pending" })), {
+        startImmediately: true
+      })
+      const after = yield* before.replace
+      assert.strictEqual(yield* (yield* after.client).Add({ a: 2, b: 3 }), 5)
+      assert.notStrictEqual(yield* after.waitForReady, pid)
+      assert.notDeepEqual(after.ref, before.ref)
+      yield* before.waitForEnd
+      if (processes) assert.isTrue(isGone(pid))
+      assert.strictEqual((yield* last(before)).stopCause, "Replaced")
+      const error = yield* Fiber.join(pending)
+      assert(error instanceof WorkerStopped)
+      // Its own slot is given up: who wants to try again asks the successor.
+      assert.isFalse(error.isRetryable)
+      assert.include(error.message, "its successor is ready")
+      assert.deepStrictEqual((yield* postmaster.find("callable")).map(({ ref }) => ref), [after.ref])
+    })
+  )
+
+  test(
+    "for its successor, if another worker wants it",
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const leader = yield* (yield* postmaster.register(Leader)).client
+      const before = yield* postmaster.register(Callable)
+      const { address, sum } = yield* leader.Replace({ address: before.address })
+      assert.strictEqual(sum, 5)
+      assert.notDeepEqual(address.ref, before.ref)
+      yield* before.waitForEnd
+      assert.strictEqual((yield* last(before)).stopCause, "Replaced")
+      const refused = yield* Effect.flip(leader.Replace({ address: before.address }))
+      assert(refused instanceof RegistrationError)
+      assert.strictEqual(refused.reason._tag, "NotReplaceable")
     })
   )
 })

@@ -49,6 +49,8 @@ const frame = (body: string): Uint8Array => {
 const listening: ToPostmaster = { _tag: "Listening" }
 const ready: ToPostmaster = { _tag: "Report", report: "Ready" }
 const lastWords: ToPostmaster = { _tag: "LastWords", code: 0, error: { kind: "Failure", message: "so it says" } }
+const beat: ToPostmaster = { _tag: "Beat" }
+const progress: ToPostmaster = { _tag: "Progress", progress: { done: 1 } }
 const stay = "while :; do sleep 1000; done"
 
 describe.concurrent("a program that", () => {
@@ -96,6 +98,51 @@ describe.concurrent("a program that", () => {
       bytes: frames(listening, lastWords, ready),
       script: stay,
       status: /Ready after its LastWords/
+    },
+    {
+      title: "gives signs of life without end is killed",
+      bytes: Buffer.concat([
+        frames(listening, ready),
+        Buffer.concat(Array.from({ length: 100_000 }, () => frames(beat)))
+      ]),
+      script: stay,
+      status: /^sent \d+ signs of life on its control channel, more than anybody needs$/
+    },
+    {
+      title: "progresses without end is killed",
+      bytes: Buffer.concat([frames(listening), Buffer.concat(Array.from({ length: 100_000 }, () => frames(progress)))]),
+      script: stay,
+      status: /^sent \d+ signs of life on its control channel, more than anybody needs$/
+    },
+    {
+      title: "has given as many signs of life as it may in no time lives on",
+      bytes: frames(listening, ready, ...Array.from({ length: 999 }, () => beat), progress, lastWords),
+      script: "exit 0",
+      status: ExitStatus.exited(0, { kind: "Failure", message: "so it says" })
+    },
+    {
+      title: "beats before it listens is killed",
+      bytes: frames(beat),
+      script: stay,
+      status: /^sent Beat before Listening/
+    },
+    {
+      title: "progresses after its last words is killed",
+      bytes: frames(listening, lastWords, progress),
+      script: stay,
+      status: /^sent Progress after its LastWords/
+    },
+    {
+      title: "has done less than nothing is killed",
+      bytes: frames(listening, { _tag: "Progress", progress: { done: -1 } }),
+      script: stay,
+      status: /does not decode: .*"done":-1/
+    },
+    {
+      title: "has more to say of its progress than fits is killed",
+      bytes: frames(listening, { _tag: "Progress", progress: { done: 1, message: "x".repeat(201) } }),
+      script: stay,
+      status: /does not decode/
     },
     {
       title: "closes its channel and lives on is killed",
@@ -319,7 +366,8 @@ describe.each(homes)("a worker that is called, as a $name, and", ({ layer, proce
       Effect.gen(function*() {
         const { add, hang, liar, unharmed } = yield* engaged(deed)
         assert.strictEqual(yield* Fiber.join(add), 2)
-        assert.strictEqual((yield* liar.status)._tag, "Ready")
+        // That it is ready comes by another way than its answers, and may come later.
+        yield* liar.waitForReady
         assert.isUndefined(hang.pollUnsafe())
         yield* unharmed
       })

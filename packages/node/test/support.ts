@@ -4,8 +4,9 @@
  */
 import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
 import { slotRef } from "@effect-postmaster/core/Identity"
+import type { Limits } from "@effect-postmaster/core/Limits"
 import type { Flag } from "@effect-postmaster/core/Registration"
-import { type Child, type ChildReport, type Launch, Spawner } from "@effect-postmaster/core/Spawner"
+import { type Child, type ChildReport, type Launch, type SignOfLife, Spawner } from "@effect-postmaster/core/Spawner"
 import * as SpawnerFiber from "@effect-postmaster/core/SpawnerFiber"
 import * as NodeSpawner from "@effect-postmaster/node/NodeSpawner"
 import * as Context from "effect/Context"
@@ -25,6 +26,7 @@ export interface LaunchOptions {
   readonly args?: Schema.Json
   readonly flags?: ReadonlyArray<Flag>
   readonly name?: string
+  readonly limits?: Limits
 }
 
 /** The launch of an export of `fixtures/workers.ts`, in slot 3, generation 7. */
@@ -37,7 +39,8 @@ export const launch = (exportName: string, options: LaunchOptions = {}): Launch 
     args: options.args ?? null,
     flags: options.flags ?? [],
     startTime: "RecoveryFinished",
-    restart: { _tag: "Never", onSuccess: "Unregister" }
+    restart: { _tag: "Never", onSuccess: "Unregister" },
+    ...(options.limits === undefined ? undefined : { limits: options.limits })
   }
 })
 
@@ -50,6 +53,7 @@ export interface Entry {
 /** One life under observation. */
 export interface Life extends Child {
   readonly reports: ReadonlyArray<ChildReport>
+  readonly signs: ReadonlyArray<SignOfLife>
   readonly log: ReadonlyArray<Entry>
 }
 
@@ -127,6 +131,7 @@ export const born = (
 ): Effect.Effect<Life, unknown, Scope.Scope> => {
   const log: Array<Entry> = []
   const reports: Array<ChildReport> = []
+  const signs: Array<SignOfLife> = []
   return Effect.gen(function*() {
     const scope = yield* Effect.scope
     const context = yield* Layer.buildWithScope(
@@ -134,8 +139,14 @@ export const born = (
       scope
     )
     const spawner = Context.get(context, Spawner)
-    const child = yield* Effect.provideContext(spawner.spawn(order, (report) => reports.push(report)), context)
-    return { ...child, reports, log }
+    const child = yield* Effect.provideContext(
+      spawner.spawn(order, (report) => {
+        if (typeof report === "string") reports.push(report)
+        else signs.push(report)
+      }),
+      context
+    )
+    return { ...child, reports, signs, log }
   })
 }
 

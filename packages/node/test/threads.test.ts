@@ -66,7 +66,7 @@ describe.concurrent("a thread", () => {
       const layer = NodeSpawner.layerThreadWith({ resourceLimits: { maxOldGenerationSizeMb: 16 } })
       const end = yield* status("hoards", null, layer)
       assert(end._tag === "Lost")
-      assert.match(end.detail, /memory limit/)
+      assert.strictEqual(end.detail, "ran out of memory (heap limit 16 MiB)")
     })
   )
 

@@ -6,16 +6,19 @@ import * as Schema from "effect/Schema"
 import { Pid, SlotRef } from "../Identity.ts"
 import { LifeRecord } from "../LifeRecord.ts"
 import { Phase, ShutdownMode } from "../Phase.ts"
-import { isAttached, LifeRef, Registration } from "../Registration.ts"
+import { ProgressSeen } from "../Progress.ts"
+import { isAttached, LifeRef, Registrant, Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import { StopCause } from "../StopCause.ts"
 import { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
+import * as Lobby from "./lobby.ts"
 import type * as Machine from "./machine.ts"
 import * as SlotTable from "./slotTable.ts"
 
 export const Settings = Schema.Struct({
   maxWorkers: Schema.Natural,
   classLimits: Schema.Record(Schema.String, Schema.Natural),
+  reservedSlots: Schema.Record(Schema.String, Schema.Natural),
   // May be infinite.
   // @effect-diagnostics-next-line schemaNumber:off
   killAfter: Schema.Number,
@@ -27,9 +30,10 @@ export const Settings = Schema.Struct({
 })
 
 const Life = Schema.TaggedUnion({
-  Waiting: {},
+  Waiting: { heldBy: Schema.UndefinedOr(Schema.String) },
   Starting: {
     pending: Schema.UndefinedOr(Schema.Struct({ signal: WorkerSignal, target: SignalTarget, cause: StopCause })),
+    rung: Schema.UndefinedOr(Schema.Natural),
     killAt: Schema.UndefinedOr(Schema.Finite)
   },
   Running: {
@@ -39,7 +43,13 @@ const Life = Schema.TaggedUnion({
     joined: Schema.Boolean,
     told: Schema.UndefinedOr(WorkerSignal),
     stopCause: Schema.UndefinedOr(StopCause),
-    killAt: Schema.UndefinedOr(Schema.Finite)
+    rung: Schema.UndefinedOr(Schema.Natural),
+    killAt: Schema.UndefinedOr(Schema.Finite),
+    heardAt: Schema.Finite,
+    workedAt: Schema.Finite,
+    watchAt: Schema.UndefinedOr(Schema.Finite),
+    grace: Schema.UndefinedOr(Schema.Struct({ limit: Schema.Finite, until: Schema.Finite })),
+    progress: Schema.UndefinedOr(ProgressSeen)
   },
   Resting: { dueAt: Schema.Finite },
   Parked: {},
@@ -60,7 +70,18 @@ const Tenant = Schema.Struct({
   successor: Schema.UndefinedOr(SlotRef),
   doomed: Schema.Boolean,
   history: Schema.Array(LifeRecord),
-  owner: Schema.UndefinedOr(LifeRef)
+  owner: Schema.UndefinedOr(LifeRef),
+  request: Schema.UndefinedOr(Schema.Natural)
+})
+
+const Waiter = Schema.Struct({
+  request: Schema.Natural,
+  registration: Registration,
+  registrant: Registrant,
+  since: Schema.Finite,
+  // May be infinite.
+  // @effect-diagnostics-next-line schemaNumber:off
+  until: Schema.Number
 })
 
 export const Checkpoint = Schema.Struct({
@@ -78,6 +99,8 @@ export const Checkpoint = Schema.Struct({
   generations: Schema.Array(Schema.Natural),
   sequence: Schema.Natural,
   tenants: Schema.Array(Tenant),
+  /** In the order of their coming. */
+  lobby: Schema.Struct({ waiters: Schema.Array(Waiter), stirred: Schema.Boolean }),
   spares: Schema.Struct({
     standing: Schema.Array(Schema.Struct({
       spare: Schema.Natural,
@@ -123,8 +146,16 @@ export const save = (state: Machine.State): Checkpoint => ({
     successor: tenant.successor,
     doomed: tenant.doomed,
     history: tenant.history,
-    owner: tenant.owner
+    owner: tenant.owner,
+    request: tenant.request
   })),
+  lobby: {
+    waiters: [...state.lobby.waiters.values()].map((waiter) => ({
+      ...waiter,
+      registration: withoutArguments(waiter.registration)
+    })),
+    stirred: state.lobby.stirred
+  },
   spares: {
     standing: [...state.spares.standing.values()],
     modules: [...state.spares.modules],
@@ -135,7 +166,7 @@ export const save = (state: Machine.State): Checkpoint => ({
 })
 
 export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machine.State => {
-  const { generations, sequence, spares, tenants, ...rest } = checkpoint
+  const { generations, lobby, sequence, spares, tenants, ...rest } = checkpoint
   const table = SlotTable.restore({
     size: settings.maxWorkers,
     generations,
@@ -150,6 +181,7 @@ export const load = (settings: Machine.Settings, checkpoint: Checkpoint): Machin
     ...rest,
     settings,
     table,
+    lobby: Lobby.restore(lobby.waiters, lobby.stirred),
     spares: {
       ...spares,
       wanted: settings.spares,

@@ -22,6 +22,8 @@ export type CallLost = WorkerStopped | PostmasterDied
 export interface Connection {
   readonly life: LifeRef
   readonly caller: Caller.Caller<CallLost>
+  /** Ends a worker that has said what is none of what it may say. */
+  readonly reject: (detail: string) => void
   /** Lets this worker call another one; the number is what both name it by, however often they ask. */
   readonly relay: (to: Connection) => number
   /** The ways of other workers to this one, to be closed with its life. */
@@ -180,6 +182,7 @@ export const make = (
   const self: Connection = {
     life,
     caller,
+    reject,
     waysHere,
     relay: (to) => {
       const known = ways.get(to)

@@ -36,13 +36,15 @@ import { type LifeRecord, shift } from "../LifeRecord.ts"
 import { overtakes } from "../Phase.ts"
 import { PostmasterConfig, type Settings } from "../PostmasterConfig.ts"
 import { logLine, type PostmasterEvent } from "../PostmasterEvent.ts"
+import type { Progress } from "../Progress.ts"
+import type { ProgressSeen } from "../Progress.ts"
 import type { Recording } from "../Recording.ts"
-import type { Registrant, Registration } from "../Registration.ts"
+import type { Policy, Registrant, Registration } from "../Registration.ts"
 import { NotAccepting, RegistrationError } from "../RegistrationError.ts"
 import type { SharedMemory } from "../SharedMemory.ts"
 import type { PostmasterSnapshot } from "../Snapshot.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
+import { type Child, type ChildReport, type Launch, type SignOfLife, type Spare, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import type { Vitals } from "../Vitals.ts"
 import * as Connection from "./connection.ts"
@@ -63,6 +65,14 @@ export interface Loop {
   ) => Effect.Effect<Watch.Watch, RegistrationError>
   /** Registers another worker in the place of this one, which ends when that is ready. */
   readonly replace: (watch: Watch.Watch) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** The same, but waits for a slot for so many milliseconds. Interrupted, it takes nothing. */
+  readonly registerWithin: (
+    waitMillis: number,
+    registration: Registration,
+    registrant: Registrant
+  ) => Effect.Effect<Watch.Watch, RegistrationError>
+  /** Changes the policy of a worker; the answer comes within a turn, interruption or not. */
+  readonly changePolicy: (ref: SlotRef, worker: string, policy: Policy) => Effect.Effect<void, RegistrationError>
   /** Fails when there is nobody left to register with. */
   readonly ensureOpen: (worker: string) => Effect.Effect<void, RegistrationError>
   /** Puts a fact into the mailbox. */
@@ -74,6 +84,8 @@ export interface Loop {
   readonly find: (name: string) => Effect.Effect<ReadonlyArray<Watch.Watch>>
   /** Who is registered under a reference that is not stale. */
   readonly watch: (ref: SlotRef) => Watch.Watch | undefined
+  /** How far the life that runs now has come. */
+  readonly progress: (ref: SlotRef) => Effect.Effect<Option.Option<ProgressSeen>>
   /** The last lives of a worker, and its births that failed. */
   readonly history: (watch: Watch.Watch) => Effect.Effect<ReadonlyArray<LifeRecord>>
   readonly typeByPid: (pid: number) => Effect.Effect<Option.Option<string>>
@@ -142,6 +154,21 @@ export const make: (
     const tell = (input: Machine.Input): void => {
       if (!closed) Queue.offerUnsafe(mailbox, input)
     }
+    /** Whatever a life says again and again, the mailbox holds at most one beat of it, and its newest progress. */
+    const tellSign = (birth: Birth, sign: SignOfLife): void => {
+      const { ref } = birth.launch
+      if (sign._tag === "Progress" && birth.progress !== undefined) birth.progress.progress = sign.progress
+      else if (sign._tag === "Progress") {
+        tell(birth.progress = { _tag: "ChildProgressed", ref, progress: sign.progress })
+      } else if (birth.beat === undefined) tell(birth.beat = { _tag: "ChildBeat", ref })
+    }
+    /** From here on the fact does not change any more. */
+    const takeSign = (input: Machine.Input): void => {
+      if (input._tag !== "ChildBeat" && input._tag !== "ChildProgressed") return
+      const birth = births[input.ref.slot]
+      if (birth?.beat === input) birth.beat = undefined
+      if (birth?.progress === input) birth.progress = undefined
+    }
     const onlook = Onlook.make(state, epoch)
     let obituary: PostmasterSnapshot | undefined
     const snapshot = (): PostmasterSnapshot => {
@@ -180,10 +207,12 @@ export const make: (
     const live = Effect.fnUntraced(function*(launch: Launch, birth: Birth, kept: Kept | undefined) {
       const { ref } = launch
       let stage: "Unborn" | "Alive" | "Over" = "Unborn"
-      const early: Array<ChildReport> = []
+      const early: Array<ChildReport | SignOfLife> = []
+      const hear = (report: ChildReport | SignOfLife): void =>
+        typeof report === "string" ? tell(fromReport(ref, report)) : tellSign(birth, report)
       // A word too late would be credited to the next life.
-      const report = (report: ChildReport): void => {
-        if (stage === "Alive") tell(fromReport(ref, report))
+      const report = (report: ChildReport | SignOfLife): void => {
+        if (stage === "Alive") hear(report)
         else if (stage === "Unborn") early.push(report)
       }
       const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
@@ -201,7 +230,7 @@ export const make: (
         )
         tell({ _tag: "ChildStarted", ref, pid: child.pid })
         stage = "Alive"
-        early.forEach(report)
+        early.forEach(hear)
         const status = yield* child.exit
         stage = "Over"
         const output = child.output?.() ?? []
@@ -228,10 +257,10 @@ export const make: (
         const spare = yield* Effect.suspend(() => spawner.spare!(modules))
         kept.spare = spare
         tell({ _tag: "SpareReady", spare: number, pid: spare.pid })
-        // Told before it is swept up, so that no launch is given one that is gone.
-        lose(yield* spare.lost)
+        // Told before it is swept up, so that no launch is given one that is gone; of one whose keeper is at fault, too.
+        lose(yield* Effect.catchCause(spare.lost, (cause) => Effect.succeed(died(cause))))
       })))
-      if (Exit.isFailure(exit)) lose({ cause: "Died", detail: whyUnborn(exit.cause) })
+      if (Exit.isFailure(exit)) lose(died(exit.cause))
     })
 
     const bearSpare = (number: number, modules: ReadonlyArray<string>): Effect.Effect<unknown> => {
@@ -249,7 +278,7 @@ export const make: (
     }
 
     const bear = (launch: Launch, kept: Kept | undefined): Effect.Effect<unknown> => {
-      const birth: Birth = { launch, abandoned: false, fiber: undefined }
+      const birth: Birth = { launch, abandoned: false, fiber: undefined, beat: undefined, progress: undefined }
       births[launch.ref.slot] = birth
       return Effect.map(Effect.forkIn(live(launch, birth, kept), childScope, { startImmediately: true }), (fiber) => {
         birth.fiber = fiber
@@ -285,6 +314,27 @@ export const make: (
         startupFiber = fiber
       })
 
+    const withdraw = (number: number, { given }: Request): void =>
+      tell({ _tag: "RegisterWithdrawn", request: number, ...(given === undefined ? undefined : { ref: given }) })
+
+    /** Asks for something that the machine answers under this request's number. */
+    const request = (
+      name: string,
+      toInput: (request: number) => Machine.Input
+    ): Effect.Effect<Watch.Watch, RegistrationError> =>
+      Effect.callback<Watch.Watch, RegistrationError>((resume) => {
+        if (closed) return resume(Effect.fail(refusal(name)))
+        const number = lastRequest++
+        const request: Request = { name, resume, given: undefined, isGone: false }
+        requests.set(number, request)
+        tell(toInput(number))
+        // It stays known until it is answered, as every request is.
+        return Effect.sync(() => {
+          request.isGone = true
+          withdraw(number, request)
+        })
+      })
+
     /** Callers and holders to be resumed. They are other people's code, so none of it runs inside a turn. */
     const answers: Array<() => void> = []
 
@@ -308,9 +358,11 @@ export const make: (
         case "Reply": {
           const request = requests.get(action.request)!
           requests.delete(action.request)
-          const watch = Watch.make(request.name, action.ref)
-          watches[action.ref.slot] = watch
+          // Whoever holds a key already is watched already.
+          const watch = watches[action.ref.slot] ??= Watch.make(request.name, action.ref)
+          request.given = action.ref
           answers.push(() => request.resume(Effect.succeed(watch)))
+          if (request.isGone) withdraw(action.request, request)
           return
         }
         case "Reject": {
@@ -360,6 +412,7 @@ export const make: (
 
     const turn = Effect.fnUntraced(function*(input: Machine.Input) {
       const now = monotonic()
+      takeSign(input)
       Recorder.note(recorder, input, now)
       const actions = Machine.step(state, input, now)
       for (const action of actions) {
@@ -433,22 +486,22 @@ export const make: (
     })
     yield* Effect.forkIn(Effect.ignoreCause(guarded), scope, { startImmediately: true })
 
-    /** The answer comes within a turn, interruption or not. */
-    const ask = (
-      name: string,
-      input: (request: number) => Machine.Input
-    ): Effect.Effect<Watch.Watch, RegistrationError> =>
-      Effect.uninterruptible(Effect.callback<Watch.Watch, RegistrationError>((resume) => {
-        if (closed) return resume(Effect.fail(refusal(name)))
-        const request = lastRequest++
-        requests.set(request, { name, resume })
-        tell(input(request))
-      }))
-
     return {
       register: (registration, registrant) =>
-        ask(registration.name, (request) => ({ _tag: "RegisterRequested", request, registration, registrant })),
-      replace: ({ name, ref }) => ask(name, (request) => ({ _tag: "ReplaceRequested", request, ref, name })),
+        Effect.uninterruptible(
+          request(registration.name, (request) => ({ _tag: "RegisterRequested", request, registration, registrant }))
+        ),
+      registerWithin: (waitMillis, registration, registrant) =>
+        request(
+          registration.name,
+          (request) => ({ _tag: "RegisterRequested", request, registration, registrant, waitMillis })
+        ),
+      replace: ({ name, ref }) =>
+        Effect.uninterruptible(request(name, (request) => ({ _tag: "ReplaceRequested", request, ref, name }))),
+      changePolicy: (ref, worker, policy) =>
+        Effect.uninterruptible(Effect.asVoid(
+          request(worker, (request) => ({ _tag: "PolicyChangeRequested", request, ref, worker, policy }))
+        )),
       ensureOpen: (worker) => Effect.suspend(() => closed ? Effect.fail(refusal(worker)) : Effect.void),
       tell: (input) => Effect.sync(() => tell(input)),
       snapshot: Effect.sync(snapshot),
@@ -457,6 +510,12 @@ export const make: (
       find: (name) =>
         Effect.sync(() => SlotTable.namesakes(state.table, name).flatMap(({ ref }) => watches[ref.slot] ?? [])),
       watch: (ref) => SlotTable.find(state.table, ref) && watches[ref.slot],
+      progress: (ref) =>
+        Effect.sync(() => {
+          const life = SlotTable.find(state.table, ref)?.life
+          const progress = !closed && life?._tag === "Running" ? life.progress : undefined
+          return Option.fromUndefinedOr(progress && { ...progress, at: progress.at + epoch })
+        }),
       history: (watch) =>
         Effect.sync(() => {
           const tenant = SlotTable.find(state.table, watch.ref)
@@ -489,12 +548,15 @@ interface Birth {
   readonly launch: Launch
   abandoned: boolean
   fiber: Fiber.Fiber<void> | undefined
+  /** Its signs that the machine has not heard yet. */
+  beat: Machine.Input | undefined
+  progress: { readonly _tag: "ChildProgressed"; readonly ref: SlotRef; progress: Progress } | undefined
 }
 
 /** Nobody has asked for a spare by a name, so its loss is told without one. */
-const whyUnborn = (cause: Cause.Cause<SpawnError>): string => {
+const died = (cause: Cause.Cause<SpawnError>): SpareLoss => {
   const failure = cause.reasons.find(Cause.isFailReason)
-  return failure === undefined ? Cause.pretty(cause) : failure.error.reason.detail
+  return { cause: "Died", detail: failure === undefined ? Cause.pretty(cause) : failure.error.reason.detail }
 }
 
 /** A spare and the fiber that keeps it. */
@@ -509,11 +571,16 @@ const notBorn = (launch: Launch, detail: string): SpawnError =>
 interface Request {
   readonly name: string
   readonly resume: (effect: Effect.Effect<Watch.Watch, RegistrationError>) => void
+  /** What it was answered with. */
+  given: SlotRef | undefined
+  /** Nobody waits for the answer any more. */
+  isGone: boolean
 }
 
 const toMachineSettings = (settings: Settings, canSpare: boolean): Machine.Settings => ({
   maxWorkers: settings.maxWorkers,
   classLimits: settings.classLimits,
+  reservedSlots: settings.reservedSlots,
   killAfter: Duration.toMillis(settings.killAfter),
   stopTimeout: Duration.toMillis(settings.stopTimeout),
   maxLaunchesPerTurn: settings.maxLaunchesPerTurn,

@@ -2,7 +2,7 @@
  * What the postmaster decides. `step` takes a fact and answers with orders; it
  * has no clock, no fiber and no child, and reads nothing but its arguments.
  *
- *     facts  (past tense)   --> receive --> advance --> launch -->  orders (imperatives)
+ *     facts  (past tense)   --> receive --> advance --> admit --> launch -->  orders (imperatives)
  *     a caller asked            PostgreSQL: BackgroundWorkerStateChange, the reaper      spawn, signal
  *     a child lived or died     PostmasterStateMachine                                   reply, notify
  *     time has passed           maybe_start_bgworkers                                    publish, halt
@@ -16,7 +16,9 @@
  * - M1  Whoever is told anything (signalled) has a child; whoever is spawned has none.
  * - M2  Nothing is spawned outside the open phases, while recovering, or when doomed.
  * - M3  A crash touches attached tenants only.
- * - M4  Every registration request gets exactly one answer, in the turn it is received.
+ * - M4  Every registration request gets exactly one answer: in the turn it is received, or, if it waits for a slot, as
+ *   soon as there is one, or when its time is over. Whenever a turn of an open phase ends, nobody waits for whom there
+ *   is room; so nobody overtakes whoever waits.
  * - M5  A seat is free before its holder is notified that the tenancy is gone.
  * - M6  Exit code 0 ends the tenancy, unless the policy restarts after success.
  * - M7  `Halted` is reached with an empty table.
@@ -24,20 +26,39 @@
  * - M9  A doomed tenant has a child that has been told, or will be told at its birth.
  * - M10 Whoever belongs to a life ends with it, and with no other.
  * - M11 Whoever is parked has failed as often as its policy allows, and starts no more until it is resumed.
+ * - M12 Whoever is being replaced is not told to end for it before its successor is ready; of both one stays.
+ * - M13 No life is begun because it was asked for by the one before when its worker was told to end, or if it is a job
+ *   whose postmaster shuts down.
+ * - M14 Whoever is killed for hanging has been given time beyond its limit, as much of it as the limit was found late.
+ * - M15 Of all that name a key, one is seated at most, beside the one that takes its place; whoever asks for it once more
+ *   is answered with that one.
  */
 import { type ExitStatus, notStarted, type Verdict, verdict } from "../ExitStatus.ts"
-import type { Pid, SlotRef } from "../Identity.ts"
+import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
 import type { LifeRecord } from "../LifeRecord.ts"
+import type { Missed } from "../Missed.ts"
 import { isBefore, openStartTimes, overtakes, type Phase, type ShutdownMode } from "../Phase.ts"
 import type { PostmasterEvent, UnregisterReason } from "../PostmasterEvent.ts"
-import { type LifeRef, type Registrant, type Registration, sanityCheck } from "../Registration.ts"
+import type { Progress } from "../Progress.ts"
+import {
+  isSameDefinition,
+  type LifeRef,
+  type Registrant,
+  type Registration,
+  type Rung,
+  sanityCheck,
+  withPolicy
+} from "../Registration.ts"
 import {
   ClassLimitReached,
+  KeyTaken,
   NotAccepting,
+  NotRegistered,
   NotReplaceable,
   type Occupant,
   type RegistrationErrorReason,
-  SlotsExhausted
+  SlotsExhausted,
+  StartOrderCycle
 } from "../RegistrationError.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
 import type { Launch } from "../Spawner.ts"
@@ -46,6 +67,8 @@ import type { StopCause } from "../StopCause.ts"
 import { isHarsher, type SignalTarget, type WorkerSignal } from "../WorkerSignal.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Input } from "./input.ts"
+import * as Liveness from "./liveness.ts"
+import * as Lobby from "./lobby.ts"
 import * as Restarts from "./restarts.ts"
 import * as SlotTable from "./slotTable.ts"
 import * as Spares from "./spares.ts"
@@ -89,6 +112,7 @@ export type Action =
 export interface Settings {
   readonly maxWorkers: number
   readonly classLimits: { readonly [name: string]: number }
+  readonly reservedSlots: { readonly [name: string]: number }
   readonly killAfter: number
   readonly stopTimeout: number
   readonly maxLaunchesPerTurn: number
@@ -99,6 +123,7 @@ export interface Settings {
 export interface State {
   readonly settings: Settings
   readonly table: SlotTable.SlotTable
+  readonly lobby: Lobby.Lobby
   readonly spares: Spares.Spares
   phase: Phase
   /** The run of the startup effect whose word counts. */
@@ -129,9 +154,14 @@ const dampMaxMillis = 10_000
 const damping = (attempt: number): number =>
   attempt === 0 ? 0 : Math.min(dampMaxMillis, dampFirstMillis * 2 ** Math.min(attempt - 1, 10))
 
+/** From when on a crash is not the same trouble any more. */
+export const healthyAt = ({ reinitializedAt }: State): number | undefined =>
+  reinitializedAt === undefined ? undefined : reinitializedAt + healthyMillis
+
 export const make = (settings: Settings): State => ({
   settings,
   table: SlotTable.make(settings.maxWorkers),
+  lobby: Lobby.make(),
   spares: Spares.make(settings.spares),
   phase: "Init",
   startupRun: 0,
@@ -149,6 +179,7 @@ export const make = (settings: Settings): State => ({
 export const copy = (self: State): State => ({
   ...self,
   table: SlotTable.copy(self.table),
+  lobby: Lobby.copy(self.lobby),
   spares: Spares.copy(self.spares)
 })
 
@@ -163,6 +194,7 @@ export const step = (state: State, input: Input, now: number): ReadonlyArray<Act
   const turn: Turn = { state, now, actions: [] }
   receive(turn, input)
   advance(turn)
+  admit(turn)
   launch(turn)
   replenish(turn)
   return turn.actions
@@ -178,10 +210,16 @@ export const nextWakeAt = (state: State): number | undefined => {
     return Number.NEGATIVE_INFINITY
   }
   return earliest(
-    earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
+    earliest(
+      earliest(SlotTable.nextDueAt(state.table), SlotTable.nextDeadlineAt(state.table)),
+      SlotTable.nextWatchAt(state.table)
+    ),
     earliest(
       earliest(state.killAt, state.reinitializeAt),
-      nextSpareAt(state)
+      earliest(
+        earliest(nextSpareAt(state), SlotTable.nextWatchAt(state.table)),
+        Lobby.nextDeadlineAt(state.lobby)
+      )
     )
   )
 }
@@ -206,9 +244,13 @@ const receive = (turn: Turn, input: Input): void => {
     case "StartupFailed":
       return startupFailed(turn, input.run, input.detail)
     case "RegisterRequested":
-      return registerRequested(turn, input.request, input.registration, input.registrant)
+      return registerRequested(turn, input)
+    case "RegisterWithdrawn":
+      return registerWithdrawn(turn, input.request, input.ref)
     case "ReplaceRequested":
       return replaceRequested(turn, input.request, input.ref, input.name)
+    case "PolicyChangeRequested":
+      return policyChangeRequested(turn, input)
     case "TerminateUsersRequested":
       return terminateUsersRequested(turn, input.resource)
     case "ShutdownRequested":
@@ -234,6 +276,10 @@ const receive = (turn: Turn, input: Input): void => {
       return childNotStarted(turn, tenant, input.error)
     case "ChildReady":
       return childReady(turn, tenant)
+    case "ChildBeat":
+      return childBeat(turn, tenant)
+    case "ChildProgressed":
+      return childProgressed(turn, tenant, input.progress)
     case "ChildAttached":
       return childJoined(tenant, true)
     case "ChildDetached":
@@ -258,28 +304,72 @@ const startupFailed = (turn: Turn, run: number, detail: string): void => {
   if (overtakes("Fast", state.shutdown)) state.shutdown = "Fast"
 }
 
-/** `RegisterDynamicBackgroundWorker`, `RegisterBackgroundWorker`: first failing check wins. */
-const registerRequested = (
-  turn: Turn,
-  request: number,
-  registration: Registration,
-  registrant: Registrant
-): void => {
+/** Refused for want of room, it may wait. */
+const registerRequested = (turn: Turn, input: Extract<Input, { readonly _tag: "RegisterRequested" }>): void => {
+  const { now, state } = turn
+  const { registrant, registration, request, waitMillis = 0 } = input
+  const waiter: Lobby.Waiter = { request, registration, registrant, since: now, until: now + waitMillis }
+  const reason = answer(turn, waiter)
+  if (reason === undefined) return
+  const mayWait = waitMillis > 0 && registrant !== "Preload" && !state.stopping
+  if (!mayWait || !Lobby.enter(state.lobby, waiter)) reject(turn, request, reason)
+}
+
+/** Its time is over; or it was given what nobody holds now, unless somebody else was given the same. */
+const registerWithdrawn = (turn: Turn, request: number, ref: SlotRef | undefined): void => {
+  const { lobby, table } = turn.state
+  const waiter = lobby.waiters.get(request)
+  if (waiter !== undefined) return dismiss(turn, waiter)
+  const tenant = ref === undefined ? undefined : SlotTable.find(table, ref)
+  if (tenant?.request === request) terminateRequested(turn, tenant, "Terminated")
+}
+
+/**
+ * Answers a request, or says why there is no room for it.
+ * `RegisterDynamicBackgroundWorker`, `RegisterBackgroundWorker`: first failing check wins.
+ */
+const answer = (turn: Turn, asker: Lobby.Waiter): RegistrationErrorReason | undefined => {
   const { state, now } = turn
+  const { registrant, registration, request } = asker
   const owner = typeof registrant === "object" && registration.ownership === "registrant" ? registrant : undefined
-  const reason = closed(state, registration, registrant) ?? sanityCheck(registration) ??
-    bereaved(state, registration, owner) ?? crowded(state, registration)
-  if (reason !== undefined) {
-    turn.actions.push({ _tag: "Reject", request, reason })
-    return
+  const holder = holderOf(state, registration)
+  const refusal = closed(state, registration, registrant) ?? sanityCheck(registration) ??
+    bereaved(state, registration, owner) ?? circular(state, registration) ?? (holder && taken(turn, asker, holder))
+  if (refusal !== undefined) {
+    reject(turn, request, refusal)
+    return undefined
   }
-  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner })
+  const reason = noRoom(turn, asker)
+  if (reason !== undefined) return reason
+  if (holder !== undefined) {
+    holder.request = undefined
+    turn.actions.push({ _tag: "Reply", request, ref: holder.ref })
+    return undefined
+  }
+  const tenant = SlotTable.seat(state.table, registration, { dynamic: registrant !== "Preload", now, owner, request })
+  // Whoever waits for the key can be answered now.
+  if (registration.key !== undefined) state.lobby.stirred = true
   turn.actions.push({ _tag: "Reply", request, ref: tenant.ref })
   if (usesSpares(registration)) Spares.remember(state.spares, registration.entry.module)
   publish(turn, { _tag: "Registered", ...who(tenant) })
   // Too late to start: taken and thrown out, so that the handle reads Stopped.
-  if (state.phase === "Waiting") return release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
-  SlotTable.toWaiting(state.table, tenant)
+  if (state.phase === "Waiting") release(turn, tenant, state.recovering ? "Crash" : "ShuttingDown")
+  else SlotTable.toWaiting(state.table, tenant)
+  return undefined
+}
+
+const reject = (turn: Turn, request: number, reason: RegistrationErrorReason): void => {
+  turn.actions.push({ _tag: "Reject", request, reason })
+}
+
+/** Refuses whoever has waited in vain. */
+const dismiss = (turn: Turn, waiter: Lobby.Waiter): void => {
+  const { lobby, phase } = turn.state
+  Lobby.leave(lobby, waiter)
+  const worker = waiter.registration.name
+  // In a recovery there may be room that was not given away.
+  const detail = "it recovers from a crash"
+  reject(turn, waiter.request, noRoom(turn, waiter) ?? new NotAccepting({ worker, phase, detail }))
 }
 
 /** A successor is seated beside it, by the same registration. It ends when that is ready, and stays if that fails. */
@@ -288,7 +378,7 @@ const replaceRequested = (turn: Turn, request: number, ref: SlotRef, name: strin
   const before = SlotTable.find(state.table, ref)
   const reason = before === undefined
     ? new NotReplaceable({ worker: name, ref, detail: "it is gone" })
-    : notReplaceable(state, before) ?? crowded(state, before.registration)
+    : notReplaceable(state, before) ?? noRoom(turn, { registration: withoutKey(before.registration), since: now })
   if (before === undefined || reason !== undefined) {
     turn.actions.push({ _tag: "Reject", request, reason: reason! })
     return
@@ -302,17 +392,32 @@ const replaceRequested = (turn: Turn, request: number, ref: SlotRef, name: strin
   SlotTable.toWaiting(state.table, tenant)
 }
 
-const notReplaceable = (state: State, { doomed, ref, registration, successor }: SlotTable.Tenant) => {
+/** Whoever takes a worker's place takes its key as well. */
+const withoutKey = (registration: Registration): Registration => {
+  const { key: _key, ...rest } = registration
+  return rest
+}
+
+const notReplaceable = (state: State, tenant: SlotTable.Tenant) => {
+  const { doomed, ref, registration, successor } = tenant
   const refuse = (detail: string) => new NotReplaceable({ worker: registration.name, ref, detail })
   if (state.stopping || state.phase === "Waiting") return refuse("the postmaster is stopping workers")
   if (doomed) return refuse("it has been told to end for good")
+  if (predecessor(state, tenant) !== undefined) return refuse("it has not yet taken the place of another one")
   return successor === undefined ? undefined : refuse("it is being replaced already")
 }
 
 /** The one whose place this tenant is to take, if that is still there. */
-const predecessor = (state: State, { replaces }: SlotTable.Tenant): SlotTable.Tenant | undefined => {
+const predecessor = (state: State, { ref, replaces }: SlotTable.Tenant): SlotTable.Tenant | undefined => {
   const before = replaces === undefined ? undefined : SlotTable.find(state.table, replaces)
-  return before?.successor === undefined ? undefined : before
+  return before?.successor !== undefined && sameRef(before.successor, ref) ? before : undefined
+}
+
+/** Whoever ends for good takes nobody's place; whoever was to take its place is on its own. */
+const standDown = (state: State, tenant: SlotTable.Tenant): void => {
+  const before = predecessor(state, tenant)
+  if (before !== undefined) before.successor = undefined
+  tenant.successor = undefined
 }
 
 const closed = (
@@ -339,30 +444,126 @@ const bereaved = (
     ? undefined
     : new NotAccepting({ worker: registration.name, phase: state.phase, detail: "whoever registered it has ended" })
 
+/** Whoever must be ready first must not wait for the worker itself. */
+const circular = (state: State, { after, name }: Registration): RegistrationErrorReason | undefined => {
+  const road = after === undefined ? undefined : SlotTable.roadBack(state.table, name, after)
+  return road && new StartOrderCycle({ worker: name, road })
+}
+const holderOf = ({ table }: State, { key }: Registration): SlotTable.Tenant | undefined =>
+  key === undefined ? undefined : SlotTable.findKey(table, key)
+
+/** Whoever holds the key and goes on is the worker that is wanted, or is in the way. */
+const taken = (
+  turn: Turn,
+  { registration }: Lobby.Waiter,
+  holder: SlotTable.Tenant
+): RegistrationErrorReason | undefined =>
+  holder.doomed || isSameDefinition(registration, holder.registration)
+    ? undefined
+    : new KeyTaken({
+      worker: registration.name,
+      key: registration.key!,
+      occupant: occupant(turn, holder),
+      isEnding: false
+    })
+
 const maxOccupants = 64
 
-const crowded = (state: State, registration: Registration): RegistrationErrorReason | undefined => {
-  const { settings, table } = state
-  const worker = registration.name
-  const limit = registration.class === undefined ? undefined : settings.classLimits[registration.class]
-  if (limit !== undefined && SlotTable.countOfClass(table, registration.class!) >= limit) {
-    return new ClassLimitReached({ worker, class: registration.class!, limit })
-  }
-  if (!SlotTable.isFull(table)) return undefined
-  const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant): ReadonlyArray<Occupant> =>
-    tenant === undefined
-      ? []
-      : [{ ref: tenant.ref, name: tenant.registration.name, state: SlotTable.stateOf(tenant).toLowerCase() }]
-  )
-  return new SlotsExhausted({ worker, maxWorkers: settings.maxWorkers, occupants })
+const occupant = ({ now }: Turn, tenant: SlotTable.Tenant): Occupant => ({
+  ref: tenant.ref,
+  name: tenant.registration.name,
+  state: SlotTable.stateOf(tenant).toLowerCase(),
+  ageMillis: now - tenant.registeredAt
+})
+
+/** Whether a request can be answered without waiting for anybody's end. */
+const hasRoom = (state: State, registration: Registration): boolean => {
+  const holder = holderOf(state, registration)
+  if (holder !== undefined) return !holder.doomed
+  return !isClassFull(state, registration) && !isTableFull(state, registration)
 }
 
-/** `TerminateBackgroundWorker`. One SIGTERM, however often it is asked for; the process only, not its group. */
+/** Nobody takes a slot that is kept for another class; one's own reserve is as good as any slot. */
+const isTableFull = (state: State, { class: name }: Registration): boolean =>
+  state.table.tenants + reservedForOthers(state, name) >= state.settings.maxWorkers
+
+/** How many of the slots that other classes may lay claim to have not been taken by them. */
+const reservedForOthers = ({ settings: { classLimits, reservedSlots }, table }: State, own?: string): number => {
+  let reserved = 0
+  for (const name in reservedSlots) {
+    if (name === own) continue
+    // Beyond its limit a class has no use for slots.
+    const claim = Math.min(reservedSlots[name]!, classLimits[name] ?? Number.POSITIVE_INFINITY)
+    reserved += Math.max(0, claim - SlotTable.countOfClass(table, name))
+  }
+  return reserved
+}
+
+const isClassFull = ({ settings, table }: State, { class: name }: Registration): boolean => {
+  const limit = name === undefined ? undefined : settings.classLimits[name]
+  return limit !== undefined && SlotTable.countOfClass(table, name!) >= limit
+}
+
+/** The same in words. */
+const noRoom = (
+  turn: Turn,
+  { registration, since }: Pick<Lobby.Waiter, "registration" | "since">
+): RegistrationErrorReason | undefined => {
+  const { now, state } = turn
+  if (hasRoom(state, registration)) return undefined
+  const { settings, table } = state
+  const worker = registration.name
+  const waited = now > since ? { waitedMillis: now - since } : undefined
+  const holder = holderOf(state, registration)
+  if (holder !== undefined) {
+    const key = registration.key!
+    return new KeyTaken({ worker, key, occupant: occupant(turn, holder), isEnding: true, ...waited })
+  }
+  if (isClassFull(state, registration)) {
+    const name = registration.class!
+    return new ClassLimitReached({ worker, class: name, limit: settings.classLimits[name]!, ...waited })
+  }
+  const occupants = table.seats.slice(0, maxOccupants).flatMap((tenant) =>
+    tenant === undefined ? [] : [occupant(turn, tenant)]
+  )
+  const reserved = settings.maxWorkers - table.tenants
+  return new SlotsExhausted({
+    worker,
+    maxWorkers: settings.maxWorkers,
+    occupants,
+    ...(reserved === 0 ? undefined : { reserved }),
+    ...waited
+  })
+}
+
+/** `TerminateBackgroundWorker`. Asked once, however often it is asked for; the process only, not its group. */
 const terminateRequested = (turn: Turn, tenant: SlotTable.Tenant, cause: StopCause): void => {
   if (tenant.doomed) return
-  tenant.doomed = true
-  if (SlotTable.hasChild(tenant)) tell(turn, tenant, { signal: "SIGTERM", target: "Process", cause })
+  SlotTable.doom(turn.state.table, tenant)
+  standDown(turn.state, tenant)
+  if (SlotTable.hasChild(tenant)) ask(turn, tenant, "Process", cause)
   else release(turn, tenant, "Terminated")
+}
+
+/** Changes nothing that is under way: a rest, a wait for a hand, a rung of the ladder. */
+const policyChangeRequested = (
+  turn: Turn,
+  { policy, ref, request, worker }: Extract<Input, { readonly _tag: "PolicyChangeRequested" }>
+): void => {
+  const { table } = turn.state
+  const tenant = SlotTable.find(table, ref)
+  if (tenant === undefined) return reject(turn, request, new NotRegistered({ worker, ref }))
+  const registration = withPolicy(tenant.registration, policy)
+  const reason = sanityCheck(registration)
+  if (reason !== undefined) return reject(turn, request, reason)
+  SlotTable.amend(table, tenant, registration)
+  // What was before is not held against it by rules that it was not under.
+  if (policy.restart !== undefined) {
+    tenant.failures = 0
+    tenant.failedAt = []
+  }
+  turn.actions.push({ _tag: "Reply", request, ref })
+  publish(turn, { _tag: "PolicyChanged", ...who(tenant), policy })
 }
 
 /** A start by hand: what was before counts for nothing, and is not held against it. */
@@ -390,10 +591,18 @@ const shutdownRequested = (turn: Turn, mode: ShutdownMode): void => {
   if (state.phase === "Halted" || !overtakes(mode, state.shutdown)) return
   state.shutdown = mode
   publish(turn, { _tag: "ShutdownRequested", mode })
+  if (mode === "Smart") forgetWishes(turn)
   if (mode !== "Immediate") return
   startPatience(turn)
   // Whoever was only asked before is now told to leave at once.
   if (state.stopping) tellAll(turn, SlotTable.hasChild, "SIGQUIT", "ShuttingDown")
+}
+
+/** A job that is between two lives is there for no other reason than that it has asked for another. */
+const forgetWishes = (turn: Turn): void => {
+  for (const tenant of SlotTable.tenants(turn.state.table)) {
+    if (tenant.job && tenant.lives > 0 && !SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
+  }
 }
 
 /** How long SIGQUIT may be ignored; it counts from the first one. */
@@ -418,11 +627,14 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   const before = tenant.life
   if (before._tag !== "Starting") return
   Spares.launchOver(turn.state.spares, turn.now)
-  SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
+  const life = SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
+  watch(turn, tenant)
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
-  // What was decided while it was being born reaches it now.
-  if (before.pending !== undefined) tell(turn, tenant, before.pending)
+  // What was decided while it was being born reaches it now, and its time to obey begins.
+  if (before.pending === undefined) return
+  tell(turn, tenant, before.pending)
+  if (before.rung !== undefined && life.told !== "SIGKILL") stand(turn, tenant, life, before.rung)
 }
 
 /** A failed birth counts as a failure of the worker (`StartBackgroundWorker`), damped so that it never spins. */
@@ -450,12 +662,44 @@ const childReady = (turn: Turn, tenant: SlotTable.Tenant): void => {
   if (life._tag !== "Running" || life.ready) return
   life.ready = true
   SlotTable.touch(turn.state.table, tenant)
+  SlotTable.letFollow(turn.state.table, tenant)
+  life.heardAt = life.workedAt = turn.now
+  watch(turn, tenant)
   publish(turn, { _tag: "Ready", ...who(tenant), pid: life.pid })
   notify(turn, tenant, WorkerStatus.ready(life.pid))
   const before = predecessor(turn.state, tenant)
-  if (before === undefined) return
-  before.successor = undefined
-  terminateRequested(turn, before, "Replaced")
+  if (before !== undefined) terminateRequested(turn, before, "Replaced")
+}
+
+/** Nothing else than a note: its watch finds it when it is due, and onlookers are not woken. */
+const childBeat = (turn: Turn, tenant: SlotTable.Tenant): void => {
+  const life = tenant.life
+  if (life._tag !== "Running") return
+  life.heardAt = turn.now
+  if (life.grace !== undefined) watch(turn, tenant)
+}
+
+const childProgressed = (turn: Turn, tenant: SlotTable.Tenant, progress: Progress): void => {
+  const life = tenant.life
+  if (life._tag !== "Running") return
+  life.heardAt = life.workedAt = turn.now
+  if (life.grace !== undefined) watch(turn, tenant)
+  life.progress = { ...progress, at: turn.now }
+  SlotTable.touch(turn.state.table, tenant)
+  publish(turn, { _tag: "Progressed", ...who(tenant), pid: life.pid, progress })
+}
+
+/**
+ * Has a life looked at when the next sign of it is due, if any is asked for. Whoever is heard at last, beyond one limit,
+ * may have another sign to give before that time is over.
+ */
+const watch = ({ state }: Turn, tenant: SlotTable.Tenant): void => {
+  const { life } = tenant
+  if (life._tag !== "Running") return
+  const limit = Liveness.nextLimit(tenant.registration, life)
+  // Time beyond a limit is for that limit alone.
+  if (life.grace?.limit !== limit?.at) life.grace = undefined
+  SlotTable.setWatch(state.table, tenant, life, life.grace?.until ?? limit?.at)
 }
 
 /** The dead-man switch. An isolated worker has nothing to join. */
@@ -487,7 +731,8 @@ const childExited = (
   if (life._tag !== "Running") return
   const judged = judge(tenant, life, status)
   const next = afterLife(turn, tenant, judged, status)
-  const firstCrash = isCrash(tenant, judged) && !turn.state.recovering && turn.state.shutdown !== "Immediate"
+  const firstCrash = isCrash(tenant, judged) && !obeys(life, status) && !turn.state.recovering &&
+    turn.state.shutdown !== "Immediate"
   SlotTable.remember(tenant, {
     life: tenant.lives,
     pid: life.pid,
@@ -524,6 +769,10 @@ const judge = (tenant: SlotTable.Tenant, life: SlotTable.Running, status: ExitSt
 
 const isCrash = (tenant: SlotTable.Tenant, judged: Verdict): boolean => judged === "Crashed" && tenant.attached
 
+/** Whoever is told to leave at once, by its ladder, and does so has not crashed; no more than whoever is killed. */
+const obeys = ({ told }: SlotTable.Running, status: ExitStatus): boolean =>
+  told === "SIGQUIT" && status._tag === "Exited" && status.code === 2
+
 /** What follows a life: a rest of so many milliseconds, waiting for recovery or for a hand, or the end of the tenancy. */
 type Next = number | "Recovery" | "Parked" | UnregisterReason
 
@@ -539,7 +788,7 @@ const causeOf = (stopCause: StopCause | undefined) => stopCause === undefined ? 
 const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict, status: ExitStatus): Next => {
   const { state } = turn
   // Whoever was to take another's place gets one chance.
-  if (predecessor(state, tenant) !== undefined) return tenant.doomed ? "Terminated" : "NotReplaced"
+  if (predecessor(state, tenant) !== undefined) return state.stopping ? "ShuttingDown" : "NotReplaced"
   if (tenant.life._tag === "Running") endRow(turn, tenant, tenant.life)
   if (isCrash(tenant, judged)) {
     if (tenant.doomed) return "Terminated"
@@ -558,7 +807,8 @@ const afterLife = (turn: Turn, tenant: SlotTable.Tenant, judged: Verdict, status
 const afterWish = ({ now, state }: Turn, tenant: SlotTable.Tenant, status: ExitStatus): Next => {
   const { life } = tenant
   if (tenant.doomed) return "Terminated"
-  if (state.stopping) return "ShuttingDown"
+  // A smart shutdown waits for the life of a job, and not for as many as it may ask for.
+  if (state.stopping || (tenant.job && state.shutdown !== undefined)) return "ShuttingDown"
   if (state.recovering && tenant.attached) return "Recovery"
   const wish = status._tag === "Exited" ? status.outcome : undefined
   const lived = life._tag === "Running" ? now - life.startedAt : 0
@@ -571,7 +821,7 @@ const leastCycleMillis = 1_000
 const afterFailure = (turn: Turn, tenant: SlotTable.Tenant, atLeast: number): Next => {
   const { restart } = tenant.registration
   if (tenant.doomed) return "Terminated"
-  if (predecessor(turn.state, tenant) !== undefined) return "NotReplaced"
+  if (predecessor(turn.state, tenant) !== undefined) return turn.state.stopping ? "ShuttingDown" : "NotReplaced"
   if (restart._tag === "Never") return "NeverRestarts"
   if (turn.state.stopping) return "ShuttingDown"
   if (turn.state.recovering && tenant.attached) return "Recovery"
@@ -641,6 +891,7 @@ const advance = (turn: Turn): void => {
   if (state.shutdown !== undefined && !state.stopping && mustStop(state)) beginStopping(turn)
   if (state.phase === "Waiting" && !state.stopping) advanceRecovery(turn)
   killOverdue(turn)
+  killHung(turn)
   if (state.stopping && state.table.children === 0) halt(turn)
 }
 
@@ -659,11 +910,16 @@ const beginStopping = (turn: Turn): void => {
   state.reinitializeAt = undefined
   stopStartup(turn)
   if (state.phase !== "Waiting") enter(turn, "Waiting")
+  for (const { registration, request } of Lobby.clear(state.lobby)) {
+    const detail = "it shuts down"
+    reject(turn, request, new NotAccepting({ worker: registration.name, phase: state.phase, detail }))
+  }
   // Whoever has no child would never start again; its holder must not wait for it (ForgetUnstartedBackgroundWorkers).
   for (const tenant of SlotTable.tenants(state.table)) {
     if (!SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
   }
-  tellAll(turn, SlotTable.hasChild, state.shutdown === "Immediate" ? "SIGQUIT" : "SIGTERM", "ShuttingDown")
+  if (state.shutdown === "Immediate") tellAll(turn, SlotTable.hasChild, "SIGQUIT", "ShuttingDown")
+  else for (const tenant of SlotTable.tenants(state.table)) ask(turn, tenant, "Group", "ShuttingDown")
   for (const spare of Spares.clear(state.spares)) {
     turn.actions.push({ _tag: "EndSpare", spare })
     publish(turn, { _tag: "SpareEnded", spare })
@@ -681,8 +937,8 @@ const advanceRecovery = (turn: Turn): void => {
     return
   }
   if (state.reinitializeAt === undefined) {
-    const recent = state.reinitializedAt !== undefined && now - state.reinitializedAt < healthyMillis
-    state.crashCycles = recent ? state.crashCycles + 1 : 0
+    const until = healthyAt(state)
+    state.crashCycles = until !== undefined && now < until ? state.crashCycles + 1 : 0
     const delayMillis = damping(state.crashCycles)
     state.reinitializeAt = now + delayMillis
     publish(turn, { _tag: "Reinitializing", delayMillis })
@@ -718,9 +974,46 @@ const killOverdue = (turn: Turn): void => {
   while (true) {
     const tenant = SlotTable.nextOverdue(state.table, now)
     if (tenant === undefined) return
-    // Whoever has a deadline has been told before, and that is why it ends.
-    tell(turn, tenant, { signal: "SIGKILL", target: "Group", cause: stopCauseOf(tenant) ?? "Terminated" })
+    const { life } = tenant
+    // Whoever stands on its ladder has been told before, and that is why it ends.
+    const cause = stopCauseOf(tenant) ?? "Terminated"
+    if ("rung" in life && life.rung !== undefined) climb(turn, tenant, life, life.rung + 1, "Group", cause)
   }
+}
+
+/** Whoever was told to end is not watched any more: it has its deadline. */
+const killHung = (turn: Turn): void => {
+  const { now, state } = turn
+  while (true) {
+    const vigil = SlotTable.nextWatched(state.table, now)
+    if (vigil === undefined) return
+    const { life, tenant } = vigil
+    const limit = Liveness.nextLimit(tenant.registration, life)!
+    if (life.grace?.limit === limit.at) {
+      if (life.grace.until <= now) hung(turn, tenant, life, limit)
+      else watch(turn, tenant)
+      continue
+    }
+    if (limit.at <= now) life.grace = { limit: limit.at, until: now + Liveness.grace(limit, now) }
+    watch(turn, tenant)
+  }
+}
+
+/** A worker that hangs would not hear of anything gentler. Killed on order, it has failed, and has not crashed. */
+const hung = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Running,
+  { missed, since }: Liveness.Limit
+): void => {
+  publish(turn, { _tag: "Hung", ...who(tenant), pid: life.pid, missed, afterMillis: Math.round(turn.now - since) })
+  tell(turn, tenant, { signal: "SIGKILL", target: "Group", cause: hangCauses[missed] })
+}
+
+const hangCauses: { readonly [K in Missed]: StopCause } = {
+  Ready: "NotReady",
+  Heartbeat: "NoHeartbeat",
+  Progress: "NoProgress"
 }
 
 const halt = (turn: Turn): void => {
@@ -734,6 +1027,30 @@ const halt = (turn: Turn): void => {
 }
 
 // ---------------------------------------------------------------------------
+// admit
+// ---------------------------------------------------------------------------
+
+/** Looks at who waits for a slot if anything has changed for them; then at whose time is over. */
+const admit = (turn: Turn): void => {
+  const { now, state } = turn
+  const { lobby } = state
+  // A slot that nobody may start in is kept for those who wait.
+  while (lobby.stirred && state.phase !== "Waiting") {
+    lobby.stirred = false
+    for (const waiter of lobby.waiters.values()) {
+      if (!hasRoom(state, waiter.registration)) continue
+      Lobby.leave(lobby, waiter)
+      answer(turn, waiter)
+    }
+  }
+  while (true) {
+    const waiter = Lobby.nextOverdue(lobby, now)
+    if (waiter === undefined) return
+    dismiss(turn, waiter)
+  }
+}
+
+// ---------------------------------------------------------------------------
 // launch
 // ---------------------------------------------------------------------------
 
@@ -744,16 +1061,26 @@ const launch = (turn: Turn): void => {
   const { now, state } = turn
   SlotTable.wakeRested(state.table, now)
   if (!mayLaunch(state)) return
-  const open = openStartTimes[state.phase]
-  for (let launched = 0; launched < state.settings.maxLaunchesPerTurn; launched++) {
-    const tenant = SlotTable.nextWaiting(state.table, open)
-    if (tenant === undefined) return
+  for (let launched = 0;; launched++) {
+    // Also behind the last one: whoever is held up is no reason to be woken.
+    const tenant = nextLaunch(state)
+    if (tenant === undefined || launched === state.settings.maxLaunchesPerTurn) return
     SlotTable.toStarting(state.table, tenant)
     Spares.launchBegun(state.spares)
     const spare = usesSpares(tenant.registration) ? Spares.take(state.spares) : undefined
     const made = spare === undefined ? undefined : { spare: spare.spare }
     publish(turn, { _tag: "Starting", ...who(tenant), ...made })
     turn.actions.push({ _tag: "Spawn", launch: { ref: tenant.ref, registration: tenant.registration }, ...made })
+  }
+}
+
+/** Whoever is held up steps aside, so that nobody behind it waits for what it waits for. */
+const nextLaunch = ({ phase, table }: State): SlotTable.Tenant | undefined => {
+  while (true) {
+    const tenant = SlotTable.nextWaiting(table, openStartTimes[phase])
+    const holder = tenant === undefined ? undefined : SlotTable.holderOf(table, tenant)
+    if (holder === undefined) return tenant
+    SlotTable.hold(table, tenant!, holder)
   }
 }
 
@@ -794,17 +1121,23 @@ const notify = (turn: Turn, tenant: SlotTable.Tenant, status: WorkerStatus.Worke
 
 /** Ends a tenancy. The seat is free before anybody is told, so that whoever is told can take it (M5). */
 const release = (turn: Turn, tenant: SlotTable.Tenant, reason: UnregisterReason): void => {
-  const before = predecessor(turn.state, tenant)
-  if (before !== undefined) before.successor = undefined
+  standDown(turn.state, tenant)
   SlotTable.unseat(turn.state.table, tenant)
+  turn.state.lobby.stirred = true
   publish(turn, { _tag: "Unregistered", ...who(tenant), reason })
   const status = WorkerStatus.stopped(SlotTable.lastExit(tenant))
   turn.actions.push({ _tag: "Notify", ref: tenant.ref, status, gone: true, history: tenant.history })
 }
 
 /** Tells a tenant's child to end, unless it has been told as harshly before. One that is not born yet is told later. */
-const tell = (turn: Turn, tenant: SlotTable.Tenant, order: SlotTable.Order): void => {
-  const { state, now } = turn
+const tell = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  order: SlotTable.Order,
+  /** Or as harshly, if its ladder says so. */
+  again = false
+): void => {
+  const { state } = turn
   const { cause, signal, target } = order
   const life = tenant.life
   if (life._tag === "Starting") {
@@ -812,18 +1145,51 @@ const tell = (turn: Turn, tenant: SlotTable.Tenant, order: SlotTable.Order): voi
     life.pending = life.pending === undefined ? order : { ...order, cause: life.pending.cause }
     if (signal === "SIGKILL") turn.actions.push({ _tag: "AbandonBirth", ref: tenant.ref })
   } else if (life._tag === "Running") {
-    if (life.told !== undefined && !isHarsher(signal, life.told)) return
+    if (life.told !== undefined && !isHarsher(signal, life.told) && !(again && signal === life.told)) return
     life.told = signal
     life.stopCause ??= cause
     SlotTable.touch(state.table, tenant)
     turn.actions.push({ _tag: "Signal", ref: tenant.ref, signal, target })
-    publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target })
-  } else {
-    return
+    publish(turn, { _tag: "SignalSent", ...who(tenant), pid: life.pid, signal, target, ...causeOf(life.stopCause) })
   }
-  if (signal !== "SIGTERM") return
-  const timeout = tenant.registration.stopTimeoutMillis ?? state.settings.stopTimeout
-  if (Number.isFinite(timeout)) SlotTable.setDeadline(state.table, tenant, life, now + timeout)
+}
+
+const ladderOf = ({ settings }: State, { stopLadder, stopTimeoutMillis }: Registration): ReadonlyArray<Rung> =>
+  stopLadder ?? [{ signal: "SIGTERM", millis: stopTimeoutMillis ?? settings.stopTimeout }]
+
+/** Asks a tenant's child to end, by its ladder; unless it has been asked, or told as harshly, before. */
+const ask = (turn: Turn, tenant: SlotTable.Tenant, target: SignalTarget, cause: StopCause): void => {
+  const { life, registration } = tenant
+  if ((life._tag !== "Starting" && life._tag !== "Running") || life.rung !== undefined) return
+  const told = life._tag === "Running" ? life.told : life.pending?.signal
+  const { signal } = ladderOf(turn.state, registration)[0]!
+  if (told === undefined || isHarsher(signal, told)) climb(turn, tenant, life, 0, target, cause)
+}
+
+/** Goes on to this rung, or to SIGKILL after the last. */
+const climb = (
+  turn: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Starting | SlotTable.Running,
+  rung: number,
+  target: SignalTarget,
+  cause: StopCause
+): void => {
+  const next = ladderOf(turn.state, tenant.registration)[rung]
+  if (next === undefined) return tell(turn, tenant, { signal: "SIGKILL", target: "Group", cause })
+  tell(turn, tenant, { signal: next.signal, target, cause }, true)
+  stand(turn, tenant, life, rung)
+}
+
+const stand = (
+  { now, state }: Turn,
+  tenant: SlotTable.Tenant,
+  life: SlotTable.Starting | SlotTable.Running,
+  rung: number
+): void => {
+  life.rung = rung
+  const millis = ladderOf(state, tenant.registration)[rung]?.millis ?? 0
+  if (Number.isFinite(millis)) SlotTable.setDeadline(state.table, tenant, life, now + millis)
 }
 
 const stopCauseOf = ({ life }: SlotTable.Tenant): StopCause | undefined =>

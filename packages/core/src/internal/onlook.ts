@@ -8,7 +8,7 @@
  */
 import * as Equal from "effect/Equal"
 import { shift } from "../LifeRecord.ts"
-import type { PostmasterSnapshot, SpareSnapshot, WorkerSnapshot } from "../Snapshot.ts"
+import type { Breaker, PostmasterSnapshot, SpareSnapshot, WorkerSnapshot } from "../Snapshot.ts"
 import * as Machine from "./machine.ts"
 import * as SlotTable from "./slotTable.ts"
 
@@ -54,15 +54,26 @@ export const look = (self: Onlook): PostmasterSnapshot => {
 /** For whoever looks only once. */
 export const snapshot = (state: Machine.State, epoch: number): PostmasterSnapshot => look(make(state, epoch))
 
+const breakerOf = (state: Machine.State, epoch: number): Breaker => {
+  const { crashCycles, reinitializeAt } = state
+  const healthyAt = Machine.healthyAt(state)
+  return {
+    recoveries: reinitializeAt === undefined && healthyAt === undefined ? 0 : crashCycles + 1,
+    ...(reinitializeAt === undefined ? undefined : { nextAt: reinitializeAt + epoch }),
+    ...(healthyAt === undefined ? undefined : { healthyAt: healthyAt + epoch })
+  }
+}
+
 const frameOf = (state: Machine.State, epoch: number): Frame => {
   const nextSpareAt = Machine.nextSpareAt(state)
   return {
     phase: state.phase,
     ...(state.shutdown === undefined ? undefined : { shutdown: state.shutdown }),
     recovering: state.recovering,
-    ...(state.reinitializeAt === undefined ? undefined : { reinitializeAt: state.reinitializeAt + epoch }),
+    breaker: breakerOf(state, epoch),
     maxWorkers: state.settings.maxWorkers,
     freeSlots: state.settings.maxWorkers - state.table.tenants,
+    waiting: state.lobby.waiters.size,
     spares: [...state.spares.standing.values()].map(({ pid, since, spare }): SpareSnapshot => ({
       spare,
       state: pid === undefined ? "Starting" : "Ready",
@@ -99,7 +110,8 @@ const turn = (
   return { version, workers }
 }
 
-const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
+/** One worker as it is now. */
+export const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot => {
   const { life, registration } = tenant
   const last = tenant.history.at(-1)
   return {
@@ -107,12 +119,22 @@ const workerSnapshot = (tenant: SlotTable.Tenant, epoch: number): WorkerSnapshot
     name: registration.name,
     type: registration.type,
     ...(registration.class === undefined ? undefined : { class: registration.class }),
+    ...(registration.key === undefined ? undefined : { key: registration.key }),
     attached: tenant.attached,
     startTime: registration.startTime,
+    restart: registration.restart,
+    ...(registration.stopTimeoutMillis === undefined
+      ? undefined
+      : { stopTimeoutMillis: registration.stopTimeoutMillis }),
+    ...(registration.stopLadder === undefined ? undefined : { stopLadder: registration.stopLadder }),
     state: SlotTable.stateOf(tenant),
     restarts: Math.max(0, tenant.lives - 1),
     registeredAt: tenant.registeredAt + epoch,
     ...(life._tag === "Running" ? { pid: life.pid, startedAt: life.startedAt + epoch } : undefined),
+    ...(life._tag !== "Waiting" || life.heldBy === undefined ? undefined : { waitingFor: life.heldBy }),
+    ...(life._tag !== "Running" || life.progress === undefined
+      ? undefined
+      : { progress: { ...life.progress, at: life.progress.at + epoch } }),
     ...(life._tag === "Resting" ? { nextStartAt: life.dueAt + epoch } : undefined),
     ...(last === undefined ? undefined : { lastExit: last.status, lastLife: shift(last, epoch) })
   }

@@ -8,56 +8,18 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { PostmasterDied } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { ShutdownMode } from "../Phase.ts"
 import { PostmasterRpcs } from "../PostmasterRpcs.ts"
-import type { Registration } from "../Registration.ts"
+import type { Policy, Registration } from "../Registration.ts"
 import type { RegistrationError } from "../RegistrationError.ts"
 import * as Caller from "./caller.ts"
 import type { CallLost } from "./connection.ts"
+import { exchangeOf } from "./exchange.ts"
 import * as SharedMemoryRpcs from "./sharedMemoryRpcs.ts"
 import * as Watch from "./watch.ts"
 import * as Wire from "./wire.ts"
 import type { WorkerLine } from "./workerLine.ts"
-
-/** What all of a worker's views of its postmaster have in common: who calls on its line. */
-interface Exchange {
-  readonly caller: Caller.Caller<PostmasterDied>
-  /** By their numbers, the ways to lives of other workers. */
-  readonly ways: Map<number, Caller.Caller<CallLost>>
-}
-
-/** A line has one hearer of answers, however often the layer is built on it. */
-const exchanges = new WeakMap<WorkerLine, Exchange>()
-
-const exchangeOf = (line: WorkerLine): Exchange => {
-  const known = exchanges.get(line)
-  if (known !== undefined) return known
-  const caller = Caller.make<PostmasterDied>({ send: line.send })
-  const ways: Exchange["ways"] = new Map()
-  line.call({
-    drain: () => {
-      caller.drain()
-      for (const way of ways.values()) way.drain()
-    },
-    receive: (message) => {
-      switch (message._tag) {
-        case "Hold":
-        case "GoOn":
-          return ways.get(message.id)?.hold(message._tag === "Hold")
-        case "Relay":
-          if (Wire.isFromCallee(message.message)) ways.get(message.id)?.receive(message.message)
-          return
-        default:
-          return caller.receive(message)
-      }
-    }
-  })
-  const exchange = { caller, ways }
-  exchanges.set(line, exchange)
-  return exchange
-}
 
 export const make = Effect.fnUntraced(function*(line: WorkerLine) {
   const scope = yield* Effect.scope
@@ -141,10 +103,15 @@ export const make = Effect.fnUntraced(function*(line: WorkerLine) {
       Effect.catchTag(postmaster.Replace({ ref, name }), "PostmasterDied", Effect.die).pipe(
         Effect.flatMap((successor) => watch(name, successor))
       ),
+    registerWithin: (waitMillis: number, registration: Registration): Effect.Effect<SlotRef, RegistrationError> =>
+      Effect.catchTag(postmaster.RegisterWithin({ registration, waitMillis }), "PostmasterDied", Effect.die),
     resume: (ref: SlotRef) => Effect.orDie(postmaster.Resume({ ref })),
+    progress: (ref: SlotRef) => Effect.map(Effect.orDie(postmaster.Progress({ ref })), Option.fromNullOr),
     // Of one that is gone, its holder knows no more than the last word.
     history: (watch: Watch.Watch) =>
       watch.gone ? Effect.succeed(watch.history) : Effect.orDie(postmaster.History({ ref: watch.ref })),
+    changePolicy: (ref: SlotRef, worker: string, policy: Policy): Effect.Effect<void, RegistrationError> =>
+      Effect.catchTag(postmaster.ChangePolicy({ ref, worker, policy }), "PostmasterDied", Effect.die),
     terminate: (ref: SlotRef) => Effect.orDie(postmaster.Terminate({ ref })),
     terminateUsers: (resource: string) => Effect.orDie(postmaster.TerminateUsers({ resource })),
     find: (name: string) => Effect.orDie(postmaster.Find({ name })),

@@ -10,8 +10,9 @@
  * - T1  A seat has at most one tenant, and the tenant's reference names that seat.
  * - T2  A tenant's generation is the seat's generation; a seat's generation never falls.
  * - T3  A tenant with a child (Starting or Running) keeps its seat until the child is gone.
- * - T4  The counts (tenants, children, attached children, jobs, classes) agree with the seats.
- * - T5  Every Waiting tenant stands in the queue of its start time, once.
+ * - T4  The counts (tenants, children, attached children, jobs, classes, names waited for) agree with the seats.
+ * - T5  Every Waiting tenant stands in the queue of its start time, once; or, if it is held up, among those that are
+ *   held up by that name, as long as somebody bears it and nobody of them is ready.
  * - T6  Every Resting tenant stands in the due queue, once.
  * - T7  Every tenant with a kill deadline stands in the deadline queue.
  * - T8  The lowest free slot is the next one taken.
@@ -22,18 +23,24 @@
  *   see of a tenant changes together with its version; what comes or goes changes its page's.
  * - T12 A tenant that belongs to a worker is known at that worker's seat as long as the life runs that registered it;
  *   when that life is over, the tenant is doomed. Nobody else is known there.
- * - T13 Whoever is being replaced has one successor, which names it; both are seated, and the successor is not ready yet.
+ * - T13 Whoever is being replaced has one successor, which names it; both are seated, neither is doomed, and the
+ *   successor is not ready yet, nor being replaced itself.
+ * - T14 Every Running tenant of whom a sign is asked, and who has not been told to end, stands in the queue of watches,
+ *   at a time no later than the sign is waited for; nobody else does.
+ * - T15 A key finds the eldest tenant that names it and goes on, or the eldest if none goes on; nobody else is found.
  */
 import type { ExitStatus } from "../ExitStatus.ts"
 import { type Pid, type SlotRef, slotRef } from "../Identity.ts"
 import { type LifeRecord, maxRemembered } from "../LifeRecord.ts"
 import type { StartTime } from "../Phase.ts"
+import type { ProgressSeen } from "../Progress.ts"
 import { isAttached, type LifeRef, type Registration } from "../Registration.ts"
 import { isJob } from "../Restart.ts"
 import type { WorkerState } from "../Snapshot.ts"
 import type { StopCause } from "../StopCause.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import * as Heap from "./heap.ts"
+import * as Liveness from "./liveness.ts"
 
 /** A signal that has been decided on. */
 export interface Order {
@@ -51,13 +58,17 @@ export type Life = Waiting | Starting | Running | Resting | Parked | Down
 /** May start, waits for its phase or its turn. */
 export interface Waiting {
   readonly _tag: "Waiting"
+  /** The name of those of whom one must be ready first. */
+  readonly heldBy: string | undefined
 }
 
 /** Being born. `pending` is sent the moment the birth is reported. */
 export interface Starting {
   readonly _tag: "Starting"
   pending: Order | undefined
-  /** When the birth is given up, after it was told to stop. */
+  /** Where it stands on its stop ladder. */
+  rung: number | undefined
+  /** When the next rung follows; after the last one the birth is given up. */
   killAt: number | undefined
 }
 
@@ -72,8 +83,18 @@ export interface Running {
   told: WorkerSignal | undefined
   /** Why it was first told to end. */
   stopCause: StopCause | undefined
-  /** When SIGKILL follows. */
+  /** Where it stands on its stop ladder. */
+  rung: number | undefined
+  /** When the next rung follows, or SIGKILL after the last. */
   killAt: number | undefined
+  /** When its main loop, and its work, were last known to go on. Its watch learns of it when it is due. */
+  heardAt: number
+  workedAt: number
+  /** When it is looked at next. */
+  watchAt: number | undefined
+  /** The limit that was found passed, and until when it is waited for all the same. */
+  grace: { readonly limit: number; readonly until: number } | undefined
+  progress: ProgressSeen | undefined
 }
 
 /** Between two lives, until `dueAt`. */
@@ -94,9 +115,10 @@ export interface Down {
 
 export interface Tenant {
   readonly ref: SlotRef
-  readonly registration: Registration
+  /** Its policy may change, and nothing else of it. */
+  registration: Registration
   readonly attached: boolean
-  readonly job: boolean
+  job: boolean
   /** Order of registration; who registered first starts first. */
   readonly sequence: number
   readonly registeredAt: number
@@ -119,6 +141,8 @@ export interface Tenant {
   history: ReadonlyArray<LifeRecord>
   /** The life that it ends with. */
   readonly owner: LifeRef | undefined
+  /** The request that it was seated for, as long as nobody else was answered with it. */
+  request: number | undefined
   /** The version of the table in which onlookers last saw it change. */
   version: number
   /** The namesakes registered before it and after it. */
@@ -133,6 +157,10 @@ export type Lodger = Omit<Tenant, "version" | "elder" | "younger">
 interface Namesakes {
   first: Tenant | undefined
   last: Tenant | undefined
+  /** How many of them are ready. */
+  ready: number
+  /** Who waits for one of them to be ready, once somebody does. */
+  held: Heap.Heap<Turn> | undefined
 }
 
 interface Turn {
@@ -151,6 +179,12 @@ interface Deadline {
   readonly at: number
 }
 
+interface Vigil {
+  readonly tenant: Tenant
+  readonly life: Running
+  readonly at: number
+}
+
 export interface SlotTable {
   readonly size: number
   readonly seats: Array<Tenant | undefined>
@@ -166,6 +200,12 @@ export interface SlotTable {
   jobs: number
   readonly classes: Map<string, number>
   readonly names: Map<string, Namesakes>
+  /** By name, how many tenants start after it. */
+  readonly awaited: Map<string, number>
+  /** Size at which the names that nobody waits for any more are swept out of `awaited`. */
+  sweepAwaitedAt: number
+  /** A key that nobody holds at the moment has no tenant. */
+  readonly keys: Map<string, Tenant | undefined>
   readonly pids: Map<Pid, Tenant>
   /** By the slot of the owner, the slots of those who end with its present life. */
   readonly owned: Array<Set<number> | undefined>
@@ -176,6 +216,7 @@ export interface SlotTable {
   readonly waiting: { readonly [K in StartTime]: Heap.Heap<Turn> }
   readonly due: Heap.Heap<Due>
   readonly deadlines: Heap.Heap<Deadline>
+  readonly watches: Heap.Heap<Vigil>
 }
 
 /** So many slots make a page, the unit in which onlookers look for what is new. */
@@ -200,6 +241,9 @@ export const make = (size: number): SlotTable => ({
   jobs: 0,
   classes: new Map(),
   names: new Map(),
+  awaited: new Map(),
+  sweepAwaitedAt: minSweep,
+  keys: new Map(),
   pids: new Map(),
   owned: [],
   version: 0,
@@ -219,10 +263,16 @@ export const make = (size: number): SlotTable => ({
   deadlines: Heap.make(
     (self, that) => self.at < that.at || (self.at === that.at && self.tenant.sequence < that.tenant.sequence),
     (entry) => entry.tenant.life === entry.life && entry.life.killAt === entry.at
+  ),
+  watches: Heap.make(
+    (self, that) => self.at < that.at || (self.at === that.at && self.tenant.sequence < that.tenant.sequence),
+    ({ at, life, tenant }) => tenant.life === life && life.watchAt === at && life.told === undefined
   )
 })
 
 export const hasChild = (tenant: Tenant): boolean => tenant.life._tag === "Starting" || tenant.life._tag === "Running"
+
+const isReady = ({ life }: Tenant): boolean => life._tag === "Running" && life.ready
 
 /** The tenant a reference names, unless the reference is stale. */
 export const find = (self: SlotTable, ref: SlotRef): Tenant | undefined => {
@@ -236,6 +286,9 @@ export const namesakes = (self: SlotTable, name: string): ReadonlyArray<Tenant> 
   for (let tenant = self.names.get(name)?.first; tenant !== undefined; tenant = tenant.younger) found.push(tenant)
   return found
 }
+
+/** The tenant that holds this key. */
+export const findKey = (self: SlotTable, key: string): Tenant | undefined => self.keys.get(key)
 
 /** The tenant that runs under this pid. */
 export const findPid = (self: SlotTable, pid: number): Tenant | undefined => self.pids.get(pid as Pid)
@@ -258,8 +311,6 @@ export const disown = (self: SlotTable, tenant: Tenant): ReadonlyArray<Tenant> =
 export const tenants = (self: SlotTable): ReadonlyArray<Tenant> =>
   self.seats.filter((tenant): tenant is Tenant => tenant !== undefined)
 
-export const isFull = (self: SlotTable): boolean => self.tenants >= self.size
-
 export const countOfClass = (self: SlotTable, name: string): number => self.classes.get(name) ?? 0
 
 /**
@@ -274,6 +325,7 @@ export const seat = (
     readonly now: number
     readonly owner?: LifeRef | undefined
     readonly replaces?: SlotRef
+    readonly request?: number | undefined
   }
 ): Tenant => {
   const slot = Heap.pop(self.freed) ?? self.untouched++
@@ -296,12 +348,22 @@ export const seat = (
     doomed: false,
     history: [],
     owner: options.owner,
+    request: options.request,
     version: 0,
     elder: undefined,
     younger: undefined
   }
   admit(self, tenant)
   return tenant
+}
+
+/** Gives a tenant another policy. */
+export const amend = (self: SlotTable, tenant: Tenant, registration: Registration): void => {
+  if (tenant.job) self.jobs--
+  tenant.registration = registration
+  tenant.job = isJob(registration.restart)
+  if (tenant.job) self.jobs++
+  touch(self, tenant)
 }
 
 const admit = (self: SlotTable, tenant: Tenant): void => {
@@ -311,6 +373,7 @@ const admit = (self: SlotTable, tenant: Tenant): void => {
   }
   count(self, tenant, 1)
   join(self, tenant)
+  passKey(self, tenant)
   touch(self, tenant)
 }
 
@@ -322,7 +385,27 @@ export const unseat = (self: SlotTable, tenant: Tenant): void => {
   if (tenant.owner !== undefined) self.owned[tenant.owner.ref.slot]?.delete(tenant.ref.slot)
   count(self, tenant, -1)
   leave(self, tenant)
+  passKey(self, tenant)
   touch(self, tenant)
+}
+
+/** Who holds a key: the eldest that names it and goes on; if nobody goes on, the eldest. */
+const keyHolder = (self: SlotTable, { key, name }: Registration): Tenant | undefined => {
+  const bearers = namesakes(self, name).filter(({ registration }) => registration.key === key)
+  return bearers.find(({ doomed }) => !doomed) ?? bearers[0]
+}
+
+/** Gives the key of a tenant that comes, goes or is told to end to whoever holds it now. */
+const passKey = (self: SlotTable, { registration }: Tenant): void => {
+  if (registration.key === undefined) return
+  self.keys.set(registration.key, keyHolder(self, registration))
+  sweep(self, self.keys, (held) => held === undefined)
+}
+
+/** Told to end for good, a tenant ends with its present life. */
+export const doom = (self: SlotTable, tenant: Tenant): void => {
+  tenant.doomed = true
+  passKey(self, tenant)
 }
 
 /** Puts a tenant at the end of its namesakes. */
@@ -330,7 +413,7 @@ const join = ({ names }: SlotTable, tenant: Tenant): void => {
   const { name } = tenant.registration
   const namesakes = names.get(name)
   if (namesakes === undefined) {
-    names.set(name, { first: tenant, last: tenant })
+    names.set(name, { first: tenant, last: tenant, ready: 0, held: undefined })
     return
   }
   tenant.elder = namesakes.last
@@ -347,6 +430,8 @@ const leave = (self: SlotTable, tenant: Tenant): void => {
   if (younger === undefined) namesakes.last = elder
   else younger.elder = elder
   tenant.elder = tenant.younger = undefined
+  // A name that nobody bears holds up nobody.
+  if (namesakes.first === undefined) letGo(self, namesakes)
   sweep(self, self.names, ({ first }) => first === undefined)
 }
 
@@ -374,10 +459,24 @@ export const touch = (self: SlotTable, tenant: Tenant): void => {
 const count = (self: SlotTable, tenant: Tenant, change: 1 | -1): void => {
   self.tenants += change
   if (tenant.job) self.jobs += change
+  if (tenant.registration.after !== undefined) countAwaited(self, tenant.registration.after, change)
   const name = tenant.registration.class
   if (name === undefined) return
   self.classes.set(name, countOfClass(self, name) + change)
   sweep(self, self.classes, (counted) => counted === 0)
+}
+
+const minSweep = 64
+
+/** A tenant may wait for many names, so it is by their own number that they are swept, twice as many at the latest. */
+const countAwaited = (self: SlotTable, names: ReadonlyArray<string>, change: 1 | -1): void => {
+  const { awaited } = self
+  for (const name of names) awaited.set(name, (awaited.get(name) ?? 0) + change)
+  if (awaited.size < self.sweepAwaitedAt) return
+  for (const [name, counted] of awaited) {
+    if (counted === 0) awaited.delete(name)
+  }
+  self.sweepAwaitedAt = Math.max(minSweep, 2 * awaited.size)
 }
 
 const childGone = (self: SlotTable, tenant: Tenant): void => {
@@ -385,6 +484,7 @@ const childGone = (self: SlotTable, tenant: Tenant): void => {
   self.children--
   if (tenant.attached) self.attachedChildren--
   if (tenant.life._tag === "Running" && findPid(self, tenant.life.pid) === tenant) self.pids.delete(tenant.life.pid)
+  if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready--
 }
 
 const enter = (self: SlotTable, tenant: Tenant, life: Life): void => {
@@ -394,13 +494,64 @@ const enter = (self: SlotTable, tenant: Tenant, life: Life): void => {
 
 export const toWaiting = (self: SlotTable, tenant: Tenant): void => {
   childGone(self, tenant)
-  const life: Waiting = { _tag: "Waiting" }
+  const life: Waiting = { _tag: "Waiting", heldBy: undefined }
   enter(self, tenant, life)
   Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
 }
 
+/** The first name that holds this tenant up: somebody bears it, and none of them is ready. */
+export const holderOf = ({ names }: SlotTable, { registration: { after = [] } }: Tenant): string | undefined =>
+  after.find((name) => {
+    const namesakes = names.get(name)
+    return namesakes?.first !== undefined && namesakes.ready === 0
+  })
+
+/** Takes a waiting tenant out of its queue until one of this name is ready, or nobody bears it any more. */
+export const hold = (self: SlotTable, tenant: Tenant, name: string): void => {
+  const life: Waiting = { _tag: "Waiting", heldBy: name }
+  enter(self, tenant, life)
+  Heap.push(self.names.get(name)!.held ??= waitingQueue(), { tenant, life })
+}
+
+/** Who was held up waits for its turn again, and for its other names then. */
+const letGo = (self: SlotTable, namesakes: Namesakes): void => {
+  const { held } = namesakes
+  if (held === undefined) return
+  namesakes.held = undefined
+  for (let turn = Heap.pop(held); turn !== undefined; turn = Heap.pop(held)) toWaiting(self, turn.tenant)
+}
+
+/** Counts a tenant that has become ready, and lets those go that have waited for one of its name. */
+export const letFollow = (self: SlotTable, tenant: Tenant): void => {
+  const namesakes = self.names.get(tenant.registration.name)!
+  namesakes.ready++
+  letGo(self, namesakes)
+}
+
+/** How a name waits for itself, by way of those that are registered and of whoever starts after these. */
+export const roadBack = (
+  self: SlotTable,
+  name: string,
+  after: ReadonlyArray<string>
+): ReadonlyArray<string> | undefined => {
+  // Mostly nobody waits for whoever is new, and there is nothing to search.
+  if (!after.includes(name) && (self.awaited.get(name) ?? 0) === 0) return undefined
+  /** By a name that somebody waits for, the name of whoever does. */
+  const waiters = new Map(after.map((next) => [next, name]))
+  for (const next of waiters.keys()) {
+    if (next === name) break
+    for (const { registration } of namesakes(self, next)) {
+      for (const other of registration.after ?? []) if (!waiters.has(other)) waiters.set(other, next)
+    }
+  }
+  if (!waiters.has(name)) return undefined
+  const road = [name]
+  for (let waiter = waiters.get(name)!; waiter !== name; waiter = waiters.get(waiter)!) road.unshift(waiter)
+  return [name, ...road]
+}
+
 export const toStarting = (self: SlotTable, tenant: Tenant): void => {
-  enter(self, tenant, { _tag: "Starting", pending: undefined, killAt: undefined })
+  enter(self, tenant, { _tag: "Starting", pending: undefined, rung: undefined, killAt: undefined })
   self.children++
   if (tenant.attached) self.attachedChildren++
 }
@@ -414,7 +565,13 @@ export const toRunning = (self: SlotTable, tenant: Tenant, pid: Pid, now: number
     joined: false,
     told: undefined,
     stopCause: undefined,
-    killAt: undefined
+    rung: undefined,
+    killAt: undefined,
+    heardAt: now,
+    workedAt: now,
+    watchAt: undefined,
+    grace: undefined,
+    progress: undefined
   }
   enter(self, tenant, life)
   self.pids.set(pid, tenant)
@@ -447,7 +604,7 @@ export const remember = (tenant: Tenant, record: LifeRecord): void => {
 
 export const lastExit = (tenant: Tenant): ExitStatus | undefined => tenant.history.at(-1)?.status
 
-/** Sets when a tenant's child is killed if it has not ended by then. */
+/** Sets when a tenant's child is told more harshly if it has not ended by then. */
 export const setDeadline = (self: SlotTable, tenant: Tenant, life: Starting | Running, at: number): void => {
   life.killAt = at
   Heap.push(self.deadlines, { tenant, life, at })
@@ -472,13 +629,30 @@ export const wakeRested = (self: SlotTable, now: number): void => {
   }
 }
 
-/** Takes the next tenant whose kill deadline has passed. */
+/** Takes the next tenant whose deadline has passed. */
 export const nextOverdue = (self: SlotTable, now: number): Tenant | undefined => {
   const deadline = Heap.peek(self.deadlines)
   if (deadline === undefined || deadline.at > now) return undefined
   deadline.life.killAt = undefined
   return deadline.tenant
 }
+
+/** Sets when a life is looked at for a sign. */
+export const setWatch = (self: SlotTable, tenant: Tenant, life: Running, at: number | undefined): void => {
+  life.watchAt = at
+  if (at === undefined) return
+  Heap.push(self.watches, { tenant, life, at })
+}
+
+/** Takes the next tenant that is to be looked at, with its life. */
+export const nextWatched = (self: SlotTable, now: number): Vigil | undefined => {
+  const vigil = Heap.peek(self.watches)
+  if (vigil === undefined || vigil.at > now) return undefined
+  vigil.life.watchAt = undefined
+  return vigil
+}
+
+export const nextWatchAt = (self: SlotTable): number | undefined => Heap.peek(self.watches)?.at
 
 export const nextDueAt = (self: SlotTable): number | undefined => Heap.peek(self.due)?.life.dueAt
 
@@ -516,18 +690,28 @@ export const restore = (options: {
     const life = tenant.life
     admit(self, tenant)
     if (life._tag === "Running") self.pids.set(life.pid, tenant)
+    if (isReady(tenant)) self.names.get(tenant.registration.name)!.ready++
     if (hasChild(tenant)) {
       self.children++
       if (tenant.attached) self.attachedChildren++
     }
-    if (life._tag === "Waiting") Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
+    if (life._tag === "Waiting" && life.heldBy === undefined) {
+      Heap.push(self.waiting[tenant.registration.startTime], { tenant, life })
+    }
     if (life._tag === "Resting") Heap.push(self.due, { tenant, life })
     if ("killAt" in life && life.killAt !== undefined) {
       Heap.push(self.deadlines, { tenant, life, at: life.killAt })
     }
+    if (life._tag === "Running") setWatch(self, tenant, life, life.watchAt)
   }
   for (let slot = 0; slot < self.untouched; slot++) {
     if (self.seats[slot] === undefined) Heap.push(self.freed, slot)
+  }
+  // When everybody is there whom they wait for.
+  for (const tenant of tenants(self)) {
+    const { life } = tenant
+    if (life._tag !== "Waiting" || life.heldBy === undefined) continue
+    Heap.push(self.names.get(life.heldBy)!.held ??= waitingQueue(), { tenant, life })
   }
   return self
 }
@@ -552,14 +736,29 @@ export const broken = (self: SlotTable): string | undefined => {
     if (tenant.ref.slot !== slot) return `T1: slot ${slot} holds a tenant of slot ${tenant.ref.slot}`
     if (tenant.ref.generation !== self.generations[slot]) return `T2: slot ${slot} has a tenant of another generation`
     const life = tenant.life
-    if (life._tag === "Waiting" && standing(self.waiting[tenant.registration.startTime], tenant) !== 1) {
-      return `T5: the tenant of slot ${slot} waits in no queue, or in two`
+    if (life._tag === "Waiting") {
+      const { heldBy } = life
+      const queued = standing(self.waiting[tenant.registration.startTime], tenant)
+      const holders = heldBy === undefined ? undefined : self.names.get(heldBy)
+      const held = holders?.held === undefined ? 0 : standing(holders.held, tenant)
+      if (queued + held !== 1 || (held === 1) !== (heldBy !== undefined)) {
+        return `T5: the tenant of slot ${slot} waits in no queue, or in two`
+      }
+      if (heldBy !== undefined && (holders!.first === undefined || holders!.ready > 0)) {
+        return `T5: the tenant of slot ${slot} is held up by "${heldBy}" without need`
+      }
     }
     if (life._tag === "Resting" && standing(self.due, tenant) !== 1) {
       return `T6: the tenant of slot ${slot} rests without being due, or twice`
     }
     if ("killAt" in life && life.killAt !== undefined && standing(self.deadlines, tenant) === 0) {
       return `T7: the deadline of slot ${slot} is forgotten`
+    }
+    if (life._tag === "Running" && life.told === undefined) {
+      const limit = Liveness.nextLimit(tenant.registration, life)
+      const until = limit === undefined || life.grace?.limit !== limit.at ? limit?.at : life.grace.until
+      if ((standing(self.watches, tenant) > 0) !== (limit !== undefined)) return `T14: who watches slot ${slot}?`
+      if (until !== undefined && life.watchAt! > until) return `T14: slot ${slot} is looked at too late`
     }
     const { owner } = tenant
     if (owner !== undefined && !tenant.doomed) {
@@ -571,11 +770,17 @@ export const broken = (self: SlotTable): string | undefined => {
       if (successor?.replaces === undefined || find(self, successor.replaces) !== tenant) {
         return `T13: the successor of slot ${slot} knows nothing of it`
       }
+      if (tenant.doomed || successor.doomed) return `T13: slot ${slot} or its successor is doomed`
+      if (successor.successor !== undefined) return `T13: the successor of slot ${slot} is being replaced`
       if (successor.life._tag === "Running" && successor.life.ready) {
         return `T13: slot ${slot} has a successor that is ready`
       }
     }
     if (!namesakes(self, tenant.registration.name).includes(tenant)) return `T9: slot ${slot} is not found by its name`
+    const { key } = tenant.registration
+    if (key !== undefined && findKey(self, key) !== keyHolder(self, tenant.registration)) {
+      return `T15: slot ${slot} or its successor is not found by its key`
+    }
     const bearer = life._tag === "Running" ? findPid(self, life.pid) : tenant
     if (bearer === undefined) return `T10: slot ${slot} is not found by its pid`
     const page = self.pages[Math.floor(slot / pageSize)]!
@@ -592,6 +797,10 @@ export const broken = (self: SlotTable): string | undefined => {
   if (number(hasChild) !== self.children) return `T4: ${self.children} children counted, ${number(hasChild)} alive`
   if (number((_) => _.attached && hasChild(_)) !== self.attachedChildren) return "T4: attached children miscounted"
   if (number((_) => _.job) !== self.jobs) return "T4: jobs miscounted"
+  for (const [name, counted] of self.awaited) {
+    const waiters = seated.flatMap(({ registration }) => registration.after ?? []).filter((one) => one === name)
+    if (waiters.length !== counted) return `T4: those who start after "${name}" miscounted`
+  }
   for (const [name, counted] of self.classes) {
     if (number((_) => _.registration.class === name) !== counted) return `T4: class "${name}" miscounted`
   }
@@ -601,8 +810,11 @@ export const broken = (self: SlotTable): string | undefined => {
       return `T8: slot ${slot} is ${free ? "free but lost" : "taken but free"}`
     }
   }
-  for (const [name, { last }] of self.names) {
+  for (const [name, { last, ready }] of self.names) {
     const found = namesakes(self, name)
+    if (found.filter(isReady).length !== ready) {
+      return `T5: "${name}" counts ${ready} that are ready`
+    }
     const fits = found.every((tenant, index) =>
       self.seats[tenant.ref.slot] === tenant && tenant.registration.name === name &&
       tenant.elder === found[index - 1] && (index === 0 || found[index - 1]!.sequence < tenant.sequence)
@@ -610,6 +822,12 @@ export const broken = (self: SlotTable): string | undefined => {
     if (!fits || found.at(-1) !== last) return `T9: "${name}" finds somebody else, or in the wrong order`
   }
   if (self.names.size > maxVoid(self.tenants)) return "T9: names that nobody bears pile up"
+  for (const [key, holder] of self.keys) {
+    if (holder !== undefined && (self.seats[holder.ref.slot] !== holder || holder.registration.key !== key)) {
+      return `T15: key "${key}" finds somebody else`
+    }
+  }
+  if (self.keys.size > maxVoid(self.tenants)) return "T15: keys that nobody holds pile up"
   for (const [pid, { life, ref }] of self.pids) {
     const bears = life._tag === "Running" && life.pid === pid
     if (!bears || self.seats[ref.slot]?.life !== life) return `T10: pid ${pid} finds somebody else`

@@ -7,21 +7,26 @@
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type PostmasterDied, WorkerStopped } from "../HandleError.ts"
+import { NotReadyInTime, type PostmasterDied, WorkerStopped } from "../HandleError.ts"
 import type { Pid, SlotRef } from "../Identity.ts"
 import type { LifeRecord } from "../LifeRecord.ts"
-import type { RegistrationError } from "../RegistrationError.ts"
+import type { ProgressSeen } from "../Progress.ts"
+import { Policy, toPolicy } from "../Registration.ts"
+import { InvalidDefinition, RegistrationError } from "../RegistrationError.ts"
 import type { WorkerHandle } from "../WorkerHandle.ts"
 import type { Calls } from "../WorkerProtocol.ts"
 import * as WorkerStatus from "../WorkerStatus.ts"
 import type { Caller } from "./caller.ts"
 import type { CallLost, Connection } from "./connection.ts"
+import { oneLine } from "./oneLine.ts"
 
 export interface Watch {
   readonly name: string
@@ -84,6 +89,20 @@ export const stopped = (self: Watch, { lastExit, lastLife }: Partial<Stopped> = 
     ...(lastExit === undefined ? undefined : { lastExit }),
     ...(lastLife === undefined ? undefined : { lastLife }),
     isRetryable: !self.gone && !isParked(self)
+  })
+
+/** What is told of a worker that was waited for too long. */
+const notReady = (
+  { name, ref, status }: Watch,
+  timeout: Duration.Input,
+  lastLife: LifeRecord | undefined
+): NotReadyInTime =>
+  new NotReadyInTime({
+    name,
+    ref,
+    timeoutMillis: Duration.toMillis(Duration.fromInputUnsafe(timeout)),
+    status,
+    ...(lastLife === undefined ? undefined : { lastLife })
   })
 
 /** Lets every listener look at the status. A listener may leave while it is being told. */
@@ -158,7 +177,9 @@ export interface Keeper {
   readonly terminate: (ref: SlotRef) => Effect.Effect<void>
   readonly resume: (ref: SlotRef) => Effect.Effect<void>
   readonly replace: (watch: Watch) => Effect.Effect<Watch, RegistrationError>
+  readonly progress: (ref: SlotRef) => Effect.Effect<Option.Option<ProgressSeen>>
   readonly history: (watch: Watch) => Effect.Effect<ReadonlyArray<LifeRecord>>
+  readonly changePolicy: (ref: SlotRef, worker: string, policy: Policy) => Effect.Effect<void, RegistrationError>
   /** The line to the life that runs now. */
   readonly connect: (watch: Watch) => Effect.Effect<Caller<CallLost>, CallLost>
 }
@@ -176,6 +197,8 @@ const resume = (self: Watch, keeper: Keeper): Effect.Effect<void> =>
       Effect.ensuring(Effect.sync(() => self.listeners.delete(listen)))
     )
   })
+
+const decodePolicy = Schema.decodeUnknownEffect(Policy)
 
 /** The handle of the watched tenancy. */
 export const toHandle = <Rpcs extends Rpc.Any = never>(
@@ -208,6 +231,11 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
         caller.client(RpcGroup.make(...protocol?.rpcs ?? []), { accuses, spanAttributes: { worker: self.name } })
     )
   }
+  const waitForReady = until(
+    self,
+    (status) =>
+      status._tag === "Ready" ? Effect.succeed(status.pid) : status._tag === "Stopped" ? whenStopped(status) : undefined
+  )
   return {
     name: self.name,
     ref: self.ref,
@@ -226,21 +254,20 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
       const pid = pidOf(status)
       return pid !== undefined ? Effect.succeed(pid) : status._tag === "Stopped" ? whenStopped(status) : undefined
     }),
-    waitForReady: until(
-      self,
-      (status) =>
-        status._tag === "Ready"
-          ? Effect.succeed(status.pid)
-          : status._tag === "Stopped"
-          ? whenStopped(status)
-          : undefined
-    ),
+    waitForReady,
+    waitForReadyWithin: (timeout) =>
+      Effect.timeoutOrElse(waitForReady, {
+        duration: timeout,
+        orElse: () =>
+          Effect.flatMap(keeper.history(self), (history) => Effect.fail(notReady(self, timeout, history.at(-1))))
+      }),
     waitForEnd: until(
       self,
       (status) =>
         self.gone && status._tag === "Stopped" ? Effect.succeed(Option.fromUndefinedOr(status.lastExit)) : undefined
     ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
+    progress: keeper.progress(self.ref),
     history: keeper.history(self),
     terminate: keeper.terminate(self.ref),
     resume: resume(self, keeper),
@@ -248,6 +275,13 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
       const handle = toHandle(successor, protocol, keeper, accuses)
       return Effect.as(handle.waitForReady, handle)
     }),
+    changePolicy: (options) =>
+      decodePolicy(toPolicy(options)).pipe(
+        Effect.mapError((error) =>
+          new RegistrationError({ reason: new InvalidDefinition({ worker: self.name, detail: oneLine(error) }) })
+        ),
+        Effect.flatMap((policy) => keeper.changePolicy(self.ref, self.name, policy))
+      ),
     client: client(whenStopped),
     waitForClient: client((status) => self.gone || isParked(self) ? whenStopped(status) : undefined)
   }

@@ -72,3 +72,9 @@ export const CurrentLine = /* @__PURE__ */ Context.Reference<(() => WorkerLine) 
   "@effect-postmaster/core/internal/workerLine",
   { defaultValue: () => undefined }
 )
+
+/** Whether the worker that runs here shares its process, and what is global there, with its application. */
+export const SharesProcess = /* @__PURE__ */ Context.Reference<boolean>(
+  "@effect-postmaster/core/internal/workerLine/SharesProcess",
+  { defaultValue: () => false }
+)

@@ -34,6 +34,10 @@ export interface Script {
   readonly obeys: Duration.Duration
   /** Whether an attached worker leaves the shared state in good order. */
   readonly clean: boolean
+  /** How long after it is ready its main loop stands still, and gives no sign of life any more; infinite: never. */
+  readonly hangs: Duration.Duration
+  /** How often it says that it has done one more, and how often in all; `undefined`: never. */
+  readonly progress: { readonly every: Duration.Duration; readonly times: number } | undefined
   /** What answers calls to it; `undefined`: nobody, so that calls wait for its end. */
   readonly calls: Calls | undefined
   /** What it has written to stderr at its end. */
@@ -66,6 +70,14 @@ export interface Options {
   readonly obeys?: Duration.Input | undefined
   /** `false`: an attached worker leaves without detaching, which is a crash. Default: true. */
   readonly clean?: boolean | undefined
+  /**
+   * How long after it is ready its main loop stands still. From then on it gives
+   * no sign of life, if its registration has a `heartbeat`, and makes no
+   * progress. Default: never.
+   */
+  readonly hangsAfter?: Duration.Input | undefined
+  /** How often it says that it has done one more, from when it is ready, and how often in all. Default: never; for ever. */
+  readonly progress?: { readonly every: Duration.Input; readonly times?: number | undefined } | undefined
   /** What answers calls to it, made by `answers`. Default: nobody; calls wait for its end. */
   readonly calls?: Calls | undefined
   /** The last lines it writes to stderr. Default: none. */
@@ -80,8 +92,13 @@ const make = (end: ExitStatus, lasts: Duration.Input, options: Options | undefin
   end,
   obeys: Duration.fromInputUnsafe(options?.obeys ?? 0),
   clean: options?.clean ?? true,
-  calls: options?.calls,
-  output: options?.output ?? []
+  output: options?.output ?? [],
+  hangs: Duration.fromInputUnsafe(options?.hangsAfter ?? Duration.infinity),
+  progress: options?.progress && {
+    every: Duration.fromInputUnsafe(options.progress.every),
+    times: options.progress.times ?? Number.POSITIVE_INFINITY
+  },
+  calls: options?.calls
 })
 
 /**
@@ -156,13 +173,14 @@ export const dies = (signal: string, options?: Options): Script =>
 export const serves = (options?: Omit<Options, "after">): Script => make(exited(0), Duration.infinity, options)
 
 /**
- * Works until it is killed: deaf to SIGTERM and SIGQUIT.
+ * Works until it is killed: deaf to SIGTERM and SIGQUIT, and without a sign of
+ * life from the beginning, if one is asked for.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const hangs = (options?: Omit<Options, "after" | "obeys">): Script =>
-  make(exited(0), Duration.infinity, { ...options, obeys: Duration.infinity })
+  make(exited(0), Duration.infinity, { hangsAfter: 0, ...options, obeys: Duration.infinity })
 
 /**
  * Is never born.

@@ -19,7 +19,7 @@ import { type Pid, sameRef, type SlotRef } from "../Identity.ts"
 import * as WorkerLine from "../internal/workerLine.ts"
 import { isAttached, type Registration } from "../Registration.ts"
 import type { SpareLoss } from "../SpareLoss.ts"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "../Spawner.ts"
+import { type Child, type ChildReport, type Launch, type SignOfLife, type Spare, Spawner } from "../Spawner.ts"
 import { ProcessNotStarted, SpawnError } from "../SpawnError.ts"
 import type { SignalTarget, WorkerSignal } from "../WorkerSignal.ts"
 import * as Script from "./Script.ts"
@@ -100,6 +100,46 @@ const later = (delay: Duration.Duration, f: () => void): Effect.Effect<void, nev
     ? Effect.sync(f)
     : Effect.asVoid(Effect.forkScoped(Effect.andThen(Effect.sleep(delay), Effect.sync(f)), { startImmediately: true }))
 
+/** Gets ready and goes on, until the loop stands still: beats if it is asked to, and does one after the other. */
+const live = (
+  { registration: { heartbeatMillis } }: Launch,
+  { hangs, progress, ready }: Script.Script,
+  report: (report: ChildReport | SignOfLife) => void
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (ready === undefined) return
+    if (!Duration.isZero(ready)) yield* Effect.sleep(ready)
+    report("Ready")
+    const signs: Array<Effect.Effect<void>> = []
+    if (heartbeatMillis !== undefined) {
+      signs.push(repeat(Math.floor(heartbeatMillis / 3), Number.POSITIVE_INFINITY, () => report({ _tag: "Beat" })))
+    }
+    if (progress !== undefined) {
+      const { every, times } = progress
+      const total = Number.isFinite(times) ? { total: times } : undefined
+      signs.push(
+        repeat(Duration.toMillis(every), times, (done) => report({ _tag: "Progress", progress: { done, ...total } }))
+      )
+    }
+    if (signs.length === 0 || Duration.isZero(hangs)) return
+    const work = Effect.all(signs, { concurrency: "unbounded", discard: true })
+    yield* Duration.isFinite(hangs) ? Effect.timeoutOrElse(work, { duration: hangs, orElse: () => Effect.void }) : work
+  })
+
+const repeat = (millis: number, times: number, f: (time: number) => void): Effect.Effect<void> => {
+  const after = (time: number): Effect.Effect<void> =>
+    time > times
+      ? Effect.void
+      : Effect.andThen(
+        Effect.sleep(millis),
+        Effect.suspend(() => {
+          f(time)
+          return after(time + 1)
+        })
+      )
+  return after(1)
+}
+
 /** More turns of the scheduler than anything that follows at once from one death takes. */
 const settlingTicks = 32
 
@@ -125,7 +165,7 @@ const make = Effect.gen(function*() {
 
   const spawn = Effect.fnUntraced(function*(
     launch: Launch,
-    report: (report: ChildReport) => void,
+    report: (report: ChildReport | SignOfLife) => void,
     spare?: Spare
   ): Effect.fn.Return<Child, SpawnError, Scope.Scope> {
     const { ref, registration: { args, name } } = launch
@@ -172,7 +212,7 @@ const make = Effect.gen(function*() {
       if (script.calls !== undefined) {
         yield* Effect.provideService(script.calls, WorkerLine.CurrentLine, () => WorkerLine.make(theirs, reject))
       }
-      if (script.ready !== undefined) yield* later(script.ready, () => report("Ready"))
+      if (script.ready !== undefined) yield* Effect.forkScoped(live(launch, script, report), { startImmediately: true })
       if (Duration.isFinite(script.lasts)) yield* later(script.lasts, () => decide(script.end))
       const status = yield* Deferred.await(life.over)
       leave(status, script.clean && status._tag === "Exited" && status.code < 2)

@@ -4,7 +4,7 @@
  */
 import { sameRef, type SlotRef } from "@effect-postmaster/core/Identity"
 import { isBefore, openStartTimes, overtakes } from "@effect-postmaster/core/Phase"
-import { isAttached } from "@effect-postmaster/core/Registration"
+import { isAttached, type Registration } from "@effect-postmaster/core/Registration"
 import { isJob } from "@effect-postmaster/core/Restart"
 import { isHarsher } from "@effect-postmaster/core/WorkerSignal"
 import type { WorkerStatus } from "@effect-postmaster/core/WorkerStatus"
@@ -128,6 +128,11 @@ const isVoid = ({ before, input }: Turn): boolean => {
       const tenancy = tenancyOf(before, input.ref)!
       return tenancy.over || tenancy.terminated
     }
+    case "RegisterWithdrawn": {
+      if (before.waiting.some(({ request }) => request === input.request)) return false
+      const tenancy = input.ref && tenancyOf(before, input.ref)
+      return tenancy === undefined || tenancy.over || tenancy.terminated || tenancy.request !== input.request
+    }
     case "ResumeRequested":
       return !World.mayResume(before, input.ref)
     case "ShutdownRequested":
@@ -144,6 +149,8 @@ const isVoid = ({ before, input }: Turn): boolean => {
     }
     case "ChildAttached":
     case "ChildDetached":
+    case "ChildBeat":
+    case "ChildProgressed":
       return childOf(before, input.ref)?.born !== true
     case "SpareReady":
     case "SpareLost": {
@@ -162,7 +169,9 @@ const everything: World.Bounds = {
   crashes: 0,
   failedBirths: 0,
   byWorkers: [],
+  waits: [],
   spares: 1,
+  again: true,
   exact: true
 }
 
@@ -173,6 +182,7 @@ const nothingOfSpares: World.Bounds = {
   crashes: 0,
   failedBirths: 0,
   byWorkers: [],
+  again: true,
   exact: true
 }
 
@@ -199,6 +209,9 @@ export const laws: { readonly [name: string]: Law } = {
       if (life._tag !== "Running") continue
       if (life.joined !== child.joined) return `slot ${child.ref.slot} is wrong about the shared state`
       if (life.ready !== child.ready) return `slot ${child.ref.slot} is wrong about being ready`
+      if (life.heardAt !== child.heardAt || life.workedAt !== child.workedAt) {
+        return `slot ${child.ref.slot} has given other signs of life`
+      }
       if (life.told !== child.told) return `slot ${child.ref.slot} thinks it was told ${life.told}, not ${child.told}`
     }
     for (const tenancy of after.tenancies) {
@@ -237,7 +250,9 @@ export const laws: { readonly [name: string]: Law } = {
       const died = (input._tag === "ChildExited" || input._tag === "ChildNotStarted") && sameRef(input.ref, launch.ref)
       if (!died && childOf(before, launch.ref) !== undefined) return "launched a second child"
       if (after.now < tenancy.notBefore) return `launched ${tenancy.notBefore - after.now} ms too early`
-      if (isJob(launch.registration.restart) && tenancy.births > 0) return "launched a job twice"
+      if (isJob(launch.registration.restart) && tenancy.births > 0 && !tenancy.wished && !tenancy.changed) {
+        return "launched a job twice"
+      }
     }
     return undefined
   },
@@ -249,20 +264,33 @@ export const laws: { readonly [name: string]: Law } = {
       if (signal === "SIGHUP") continue
       const earlier = signals.slice(0, index).findLast((one) => sameRef(one.ref, ref))?.signal ??
         childOf(before, ref)?.told
-      if (earlier !== undefined && !isHarsher(signal, earlier)) return `${signal} after ${earlier}`
+      const again = signal === earlier && child.registration.stopLadder !== undefined
+      if (earlier !== undefined && !isHarsher(signal, earlier) && !again) return `${signal} after ${earlier}`
     }
     return undefined
   },
 
-  "L6 exactly one answer per request, in its own turn": ({ input, rejections, replies }) => {
-    const answers = [...replies, ...rejections]
-    if (input._tag !== "RegisterRequested") return answers.length === 0 ? undefined : "an answer nobody asked for"
-    if (answers.length !== 1) return `answered ${answers.length} times`
-    return answers[0]!.request === input.request ? undefined : "somebody else was answered"
+  "L6 exactly one answer per request, in its own turn, or later to whoever waits": (turn) => {
+    const { after, before, input, rejections, replies } = turn
+    const answered = [...replies, ...rejections].map(({ request }) => request)
+    if (new Set(answered).size < answered.length) return "somebody was answered twice"
+    const isReplacing = (request: number) => input._tag === "ReplaceRequested" && input.request === request
+    const changes = input._tag === "PolicyChangeRequested" ? input.request : undefined
+    if (changes !== undefined && !answered.includes(changes)) return "no answer"
+    const isOther = (one: number) => one === changes || isReplacing(one)
+    if (answered.some((one) => !isOther(one) && World.requestOf(before, input, one) === undefined)) {
+      return "an answer nobody asked for"
+    }
+    const asked = input._tag === "RegisterRequested" || input._tag === "ReplaceRequested" ? input : undefined
+    const mayWait = asked?._tag === "RegisterRequested" && asked.waitMillis !== undefined
+    if (asked !== undefined && !mayWait && !answered.includes(asked.request)) return "no answer"
+    const waiting = [...after.machine.lobby.waiters.keys()]
+    return String(waiting) === String(after.waiting.map(({ request }) => request)) ? undefined : `${waiting} wait`
   },
 
   "L7 generations never fall, and a new tenancy has a new one": ({ after, before, replies }) => {
     for (const { ref } of replies) {
+      if (tenancyOf(before, ref)?.over === false) continue
       const older = before.tenancies.filter((one) => one.ref.slot === ref.slot)
       if (older.some((one) => one.ref.generation >= ref.generation)) return `slot ${ref.slot} went back in time`
     }
@@ -292,7 +320,7 @@ export const laws: { readonly [name: string]: Law } = {
       if (told.filter((order) => order.gone).length !== (seated ? 0 : 1)) return `slot ${ref.slot}: gone or not?`
       if (told.some((order) => order.gone && order.status._tag !== "Stopped")) return `slot ${ref.slot} ended alive`
       if (over) continue
-      const was = isNew ? "NotYetStarted" : statusOf(before, ref)
+      const was = isNew && !wasSeated ? "NotYetStarted" : statusOf(before, ref)
       const is = statusOf(after, ref)
       if (was !== is && toldOf(told.at(-1)?.status) !== is) {
         return `slot ${ref.slot} went from ${was} to ${is}, told ${toldOf(told.at(-1)?.status)}`
@@ -301,11 +329,13 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L10 exit 0 ends the tenancy": (turn) => {
+  "L10 exit 0 ends the tenancy, unless another life is asked for": (turn) => {
     const exit = exitOf(turn)
     if (exit === undefined || exit.status._tag !== "Exited" || exit.status.code !== 0 || exit.child.joined) {
       return undefined
     }
+    // Of wishes and successors there are other laws.
+    if (exit.status.outcome !== undefined || tenancyOf(turn.before, exit.ref)!.replaces !== undefined) return undefined
     const { machine } = turn.before
     const again = exit.child.registration.restart.onSuccess === "Restart" && !machine.stopping &&
       !tenancyOf(turn.before, exit.ref)!.terminated
@@ -398,7 +428,8 @@ export const laws: { readonly [name: string]: Law } = {
     if (spawns.length > machine.settings.maxLaunchesPerTurn) return `${spawns.length} were started at once`
     if (machine.recovering || machine.stopping || machine.phase === "Halted") return undefined
     const waiting = SlotTable.tenants(machine.table).some((_) =>
-      _.life._tag === "Waiting" && openStartTimes[machine.phase].includes(_.registration.startTime)
+      _.life._tag === "Waiting" && _.life.heldBy === undefined &&
+      openStartTimes[machine.phase].includes(_.registration.startTime)
     )
     if (!waiting) return undefined
     if (spawns.length < machine.settings.maxLaunchesPerTurn) return "there was room for more"
@@ -423,8 +454,9 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L20 nobody is asked to end without a reason": ({ after, signals }) => {
+  "L20 nobody is asked to end without a reason": ({ actions, after, signals }) => {
     for (const { ref, signal } of signals) {
+      if (signal === "SIGKILL" && hungOf(actions).some((event) => sameRef(event.ref, ref))) continue
       if (signal === "SIGHUP" || after.machine.stopping || tenancyOf(after, ref)!.terminated) continue
       if (after.machine.recovering && isAttached(childOf(after, ref)!.registration) && signal !== "SIGTERM") continue
       return `${signal} to slot ${ref.slot}`
@@ -444,7 +476,8 @@ export const laws: { readonly [name: string]: Law } = {
     for (const { launch } of spawns) {
       for (const { over, ref, registration } of after.tenancies) {
         if (sameRef(ref, launch.ref)) break
-        const passed = !over && SlotTable.find(after.machine.table, ref)?.life._tag === "Waiting" &&
+        const life = over ? undefined : SlotTable.find(after.machine.table, ref)?.life
+        const passed = life?._tag === "Waiting" && life.heldBy === undefined &&
           openStartTimes[after.machine.phase].includes(registration.startTime)
         if (passed) return `slot ${launch.ref.slot} before slot ${ref.slot}`
       }
@@ -452,23 +485,31 @@ export const laws: { readonly [name: string]: Law } = {
     return undefined
   },
 
-  "L23 a request is refused for want of room or of its owner only, and takes nothing": (
-    { after, before, input, rejections }
+  "L23 a request is refused for want of room or of its owner, or for a circle, and takes nothing": (
+    { after, before, input, rejections, replies }
   ) => {
-    if (input._tag !== "RegisterRequested" || rejections.length === 0) return undefined
+    if (input._tag !== "RegisterRequested") return undefined
+    const rejection = rejections.find(({ request }) => request === input.request)
+    if (rejection === undefined) return undefined
+    const { reason } = rejection
     const { settings } = before.machine
     const seated = before.tenancies.filter((one) => !one.over)
-    if (after.tenancies.filter((one) => !one.over).length > seated.length) return "somebody was seated"
+    if (after.tenancies.some(({ request }) => request === input.request)) return "somebody was seated"
+    if (replies.length > 0) return undefined
     if (after.machine.table.generations.some((one, slot) => one !== before.machine.table.generations[slot])) {
       return "a generation was spent"
     }
     const { class: name } = input.registration
     const limit = name === undefined ? undefined : settings.classLimits[name]
     const crowded = limit !== undefined && seated.filter((one) => one.registration.class === name).length >= limit
-    if (rejections[0]!.reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
-    if (rejections[0]!.reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
-    if (rejections[0]!.reason._tag !== "SlotsExhausted") return `refused for ${rejections[0]!.reason._tag}`
-    return seated.length >= settings.maxWorkers ? undefined : "there is room in the table"
+    if (reason._tag === "ClassLimitReached") return crowded ? undefined : "there is room in the class"
+    if (reason._tag === "KeyTaken") return undefined
+    if (reason._tag === "NotAccepting") return isBereaved(before, input) ? undefined : "its owner lives"
+    if (reason._tag === "StartOrderCycle") {
+      return waitsForItself(before, input.registration) ? undefined : "it does not wait for itself"
+    }
+    if (reason._tag !== "SlotsExhausted") return `refused for ${reason._tag}`
+    return World.hasRoom(before, input.registration) ? "there is room in the table" : undefined
   },
 
   "L24 whoever restarts keeps its seat after a failure, and rests as long as its policy says": (turn) => {
@@ -476,7 +517,8 @@ export const laws: { readonly [name: string]: Law } = {
     if (exit === undefined || exit.child.registration.restart._tag !== "After") return undefined
     const { after, before } = turn
     const failed = exit.status._tag !== "Exited" || exit.status.code !== 0 || exit.child.joined
-    if (!failed || after.machine.stopping || tenancyOf(before, exit.ref)!.terminated) return undefined
+    const { replaces, terminated } = tenancyOf(before, exit.ref)!
+    if (!failed || after.machine.stopping || terminated || replaces !== undefined) return undefined
     const tenancy = tenancyOf(after, exit.ref)!
     if (World.isGivenUp(tenancy)) return undefined
     const tenant = SlotTable.find(after.machine.table, exit.ref)
@@ -726,7 +768,9 @@ export const laws: { readonly [name: string]: Law } = {
 
   "L44 nobody is registered for a life that is over, and anybody for himself": ({ before, input, rejections }) => {
     if (input._tag !== "RegisterRequested") return undefined
-    const refused = rejections.some(({ reason }) => reason._tag === "NotAccepting")
+    const refused = rejections.some(({ reason, request }) =>
+      request === input.request && reason._tag === "NotAccepting"
+    )
     if (isBereaved(before, input)) return refused ? undefined : "it has nobody to belong to"
     return refused ? "it belongs to nobody that has ended" : undefined
   },
@@ -736,7 +780,6 @@ export const laws: { readonly [name: string]: Law } = {
     if (input._tag === "ChildStarted") {
       return (table.owned[input.ref.slot]?.size ?? 0) === 0 ? undefined : `slot ${input.ref.slot} owns somebody`
     }
-    if (input._tag !== "RegisterRequested") return undefined
     for (const { ref } of replies) {
       const tenant = SlotTable.find(table, ref)
       if (tenant !== undefined && (tenant.owner === undefined) !== (tenancyOf(after, ref)!.owner === undefined)) {
@@ -750,7 +793,8 @@ export const laws: { readonly [name: string]: Law } = {
     { actions, after, before }
   ) => {
     for (const tenancy of after.tenancies) {
-      const { over, ref, registration: { restart } } = tenancy
+      const { over, ref } = tenancy
+      const restart = World.judgedBy(tenancy)
       const tenant = SlotTable.find(after.machine.table, ref)
       const isParked = tenant?.life._tag === "Parked"
       const quits = restart._tag === "After" && restart.giveUp?.outcome === "Unregister"
@@ -780,13 +824,346 @@ export const laws: { readonly [name: string]: Law } = {
     if (tenant.failures + tenant.failedAt.length + tenant.failedBirths > 0) return "its failures are remembered"
     if (tenant.lives !== earlier?.lives) return "its lives are forgotten"
     return tenant.life._tag === "Waiting" || tenant.life._tag === "Starting" ? undefined : `it is ${tenant.life._tag}`
+  },
+
+  "L48 whoever asks for another life gets it when it has asked for it, a second after the last began at the soonest, and is not blamed":
+    (turn) => {
+      const wish = wishOf(turn)
+      if (wish === undefined || wish.isVain || turn.after.machine.stopping) return undefined
+      const { after, before } = turn
+      const tenant = SlotTable.find(after.machine.table, wish.ref)
+      const failedBefore = tenancyOf(before, wish.ref)!.failedAt
+      const isJudged = turn.actions.some((one) =>
+        one._tag === "Publish" && one.event._tag === "Exited" && one.event.verdict === "Again"
+      )
+      if (!isJudged) return "nobody was told that it has asked"
+      if (tenant === undefined) {
+        // Recovery forgives no job, whatever it has asked for.
+        const forgotten = isAttached(wish.child.registration) && turn.actions.some((one) => one._tag === "Reinitialize")
+        return forgotten ? undefined : "it was thrown out"
+      }
+      if (tenant.failures > 0) return "its failures go on"
+      const { restart } = tenant.registration
+      if (restart._tag === "After" && restart.giveUp !== undefined && tenant.failedAt.length > failedBefore.length) {
+        return "it is held against it"
+      }
+      if (isAttached(tenant.registration) && before.machine.recovering) return undefined
+      const { notBefore } = tenancyOf(after, wish.ref)!
+      if (notBefore === after.now) return tenant.life._tag === "Resting" ? "it need not rest" : undefined
+      return tenant.life._tag === "Resting" && tenant.life.dueAt === notBefore ? undefined : "for another time"
+    },
+
+  "L49 whoever was told to end gets no other life, whatever it asks for, nor does a job in a shutdown": (turn) => {
+    const { after } = turn
+    const wish = wishOf(turn)
+    if (wish?.isVain === true && SlotTable.find(after.machine.table, wish.ref) !== undefined) return "it stays"
+    if (after.machine.shutdown === undefined) return undefined
+    for (const { births, over, ref, registration: { restart } } of after.tenancies) {
+      if (over || births === 0 || !isJob(restart) || childOf(after, ref) !== undefined) continue
+      return `the shutdown waits for a life that slot ${ref.slot} has asked for`
+    }
+    return undefined
+  },
+
+  "L50 the machine agrees with the world about who is to take whose place": ({ after }) => {
+    for (const { over, ref } of after.tenancies) {
+      if (over) continue
+      const known = World.successorOf(after, ref)?.ref
+      const { successor } = SlotTable.find(after.machine.table, ref)!
+      if (known === undefined ? successor === undefined : successor !== undefined && sameRef(known, successor)) continue
+      return `slot ${ref.slot} is ${successor === undefined ? "not " : ""}being replaced`
+    }
+    return undefined
+  },
+
+  "L51 a successor is refused for want of room, or of somebody to replace, and then takes nothing": (turn) => {
+    const { after, before, input, rejections, replies } = turn
+    if (input._tag !== "ReplaceRequested") return undefined
+    const reason = rejections[0]?.reason._tag
+    const expected = World.refusal(before, input.ref)
+    if (reason !== expected) return `${reason ?? "seated"}, not ${expected ?? "seated"}`
+    if (expected !== undefined) {
+      const woken = World.apply(before, { _tag: "Woke" }, after.now)
+      return World.key(woken.world, everything) === World.key(after, everything) ? undefined : "the state changed"
+    }
+    const tenant = SlotTable.find(after.machine.table, replies[0]!.ref)
+    const { owner, registration } = tenancyOf(before, input.ref)!
+    if (tenant === undefined) return "it was thrown out"
+    if (tenant.registration !== registration) return "it is something else"
+    return (tenant.owner === undefined) === (owner === undefined) ? undefined : "it does not belong to the same"
+  },
+
+  "L52 when its successor is ready a worker ends, and the successor stays": (turn) => {
+    const { after, before, input } = turn
+    if (input._tag !== "ChildReady" || isVoid(turn)) return undefined
+    const { replaces } = tenancyOf(before, input.ref)!
+    if (replaces === undefined) return undefined
+    const successor = SlotTable.find(after.machine.table, input.ref)
+    if (successor === undefined || successor.doomed) return "none of them stays"
+    const tenant = SlotTable.find(after.machine.table, replaces)
+    if (childOf(before, replaces) === undefined) return tenant === undefined ? undefined : "it has no child, and stays"
+    if (tenant?.doomed !== true) return "both of them stay"
+    const { life } = tenant
+    const cause = life._tag === "Running" ? life.stopCause : life._tag === "Starting" ? life.pending?.cause : undefined
+    const isFirst = childOf(before, replaces)!.told === undefined && !before.machine.stopping &&
+      !before.machine.recovering
+    return isFirst && cause !== "Replaced" ? `it is told that it ends because of ${cause}` : undefined
+  },
+
+  "L53 a successor that ends before it is ready is gone, and whoever it was to replace goes on": (turn) => {
+    const { after, before, input } = turn
+    if (input._tag !== "ChildExited" && input._tag !== "ChildNotStarted") return undefined
+    const { replaces } = tenancyOf(before, input.ref)!
+    if (replaces === undefined) return undefined
+    if (!tenancyOf(after, input.ref)!.over) return "it stays"
+    // A shutdown, and the crash of what they share, are about both.
+    if (after.machine.stopping || after.machine.recovering || before.machine.recovering) return undefined
+    const { over, terminated } = tenancyOf(after, replaces)!
+    if (over || terminated) return "none of them stays"
+    return turn.signals.some(({ ref }) => sameRef(ref, replaces)) ? "the other one was told" : undefined
+  },
+
+  "L54 whoever was to replace one that has ended is on its own, and stays": (turn) => {
+    const exit = exitOf(turn)
+    const successor = exit && World.successorOf(turn.before, exit.ref)
+    if (exit === undefined || successor === undefined) return undefined
+    const { after } = turn
+    if (!tenancyOf(after, exit.ref)!.over || after.machine.stopping || after.machine.recovering) return undefined
+    const { over, terminated } = tenancyOf(after, successor.ref)!
+    const isOwned = World.belongsTo(successor, World.latestLife(turn.before, exit.ref))
+    return (over || terminated) && !isOwned && after.machine.startupRun === turn.before.machine.startupRun
+      ? "none of them stays"
+      : undefined
+  },
+
+  "L55 of all that name a key at most one is registered": ({ after }) => {
+    const keys = after.tenancies.flatMap(({ over, registration: { key } }) => over || key === undefined ? [] : [key])
+    return new Set(keys).size === keys.length ? undefined : `${keys.join()} are held`
+  },
+
+  "L56 whoever asks for a key that is held is answered with its holder, or refused for it; nobody else is": (
+    { actions, before, input, rejections, replies }
+  ) => {
+    if (input._tag !== "RegisterRequested") return undefined
+    const { registration } = input
+    const holder = registration.key === undefined
+      ? undefined
+      : before.tenancies.find((one) => !one.over && one.registration.key === registration.key)
+    const rejection = rejections.find(({ request }) => request === input.request)
+    const refused = rejection?.reason._tag === "KeyTaken"
+    const answered = replies.find(({ ref, request }) =>
+      request === input.request && tenancyOf(before, ref)?.over === false
+    )
+    if (holder === undefined || isBereaved(before, input)) {
+      return refused || answered !== undefined ? "nobody holds it, or it was not asked for" : undefined
+    }
+    if (actions.some((one) => one._tag === "Publish" && one.event._tag === "Registered")) return "somebody was seated"
+    const isWanted = holder.registration.name === registration.name && !holder.terminated
+    if (isWanted) return answered !== undefined && sameRef(answered.ref, holder.ref) ? undefined : "it was refused"
+    if (refused || (holder.terminated && rejection === undefined && answered === undefined)) return undefined
+    return "it was answered with another, or with one that ends"
+  },
+
+  "L57 nobody waits for whom there is room, unless nobody may start": ({ after }) => {
+    if (after.machine.phase === "Waiting") return undefined
+    if (after.machine.phase === "Halted") return after.waiting.length > 0 ? "after the end" : undefined
+    const forgotten = after.waiting.find(({ registration }) => World.hasRoom(after, registration))
+    return forgotten && `request ${forgotten.request} waits for nothing`
+  },
+
+  "L58 whoever waits is served before those of its class who came later": ({ actions, after }) => {
+    for (const action of actions) {
+      if (action._tag !== "Publish" || action.event._tag !== "Registered") continue
+      const { ref } = action.event
+      const { registration, request } = after.tenancies.find((one) => sameRef(one.ref, ref))!
+      const passed = after.waiting.find((one) =>
+        one.request < (request ?? 0) && one.registration.class === registration.class &&
+        one.registration.key === undefined
+      )
+      if (passed !== undefined) return `request ${request} before request ${passed.request}`
+    }
+    return undefined
+  },
+
+  "L59 a wait ends in time, and not before, unless for good reason": ({ after, before, input, rejections }) => {
+    for (const { request, until } of after.waiting) {
+      if (until <= after.now) return `request ${request} waits too long`
+      if (until < (Machine.nextWakeAt(after.machine) ?? Infinity)) return `nobody will wake the machine for ${request}`
+    }
+    for (const { reason, request } of rejections) {
+      const waiter = before.waiting.find((one) => one.request === request)
+      if (waiter === undefined || waiter.until <= after.now) continue
+      if (input._tag === "RegisterWithdrawn" && input.request === request) continue
+      if (after.machine.stopping && reason._tag === "NotAccepting") continue
+      if (reason._tag === "KeyTaken" && !reason.isEnding) continue
+      if (isBereaved(after, waiter) && reason._tag === "NotAccepting") continue
+      return `request ${request} was refused for ${reason._tag}`
+    }
+    return after.machine.stopping && after.waiting.length > 0 ? "somebody waits for a slot in vain" : undefined
+  },
+
+  "L60 a request that is withdrawn has taken nothing, or gives back what nobody else was given": (turn) => {
+    const { after, before, input } = turn
+    if (input._tag !== "RegisterWithdrawn") return undefined
+    const { ref, request } = input
+    if (after.waiting.some((one) => one.request === request)) return "it waits on"
+    if (before.waiting.some((one) => one.request === request)) {
+      return after.tenancies.some((one) => one.request === request) ? "it was seated" : undefined
+    }
+    const tenancy = ref && tenancyOf(before, ref)
+    if (tenancy === undefined) return undefined
+    const tenant = SlotTable.find(after.machine.table, tenancy.ref)
+    const gives = tenancy.request === request
+    if (gives) return tenant?.doomed === false ? "it was kept" : undefined
+    return tenant?.doomed === true && !tenancy.terminated ? "somebody else's was taken" : undefined
+  },
+
+  "L61 what is kept for a class is left for it": ({ after, before, replies }) => {
+    for (const { ref } of replies) {
+      if (tenancyOf(before, ref)?.over === false) continue
+      const { registration } = tenancyOf(after, ref)!
+      if (registration.class === "parallel") continue
+      const seated = after.tenancies.filter(({ over }) => !over)
+      const members = seated.filter((one) => one.registration.class === "parallel").length
+      const kept = after.machine.settings.reservedSlots["parallel"] ?? 0
+      if (after.machine.settings.maxWorkers - seated.length < kept - members) return `slot ${ref.slot} was kept`
+    }
+    return undefined
+  },
+
+  "L62 whoever is asked to end is sent the signals of its ladder, each in its time": (turn) => {
+    const { after, before, input } = turn
+    for (const { ref, signal } of turn.signals) {
+      const { registration } = childOf(after, ref)!
+      const ladder = registration.stopLadder
+      if (ladder === undefined || signal === "SIGHUP") continue
+      const { machine } = after
+      if (machine.shutdown === "Immediate" || (machine.recovering && isAttached(registration))) continue
+      const life = SlotTable.find(before.machine.table, ref)?.life
+      const isBorn = input._tag === "ChildStarted" && sameRef(input.ref, ref)
+      if (life?._tag === "Starting" && isBorn) continue
+      const rung = life?._tag === "Running" ? life.rung : undefined
+      const sent = turn.signals.flatMap((one) => sameRef(one.ref, ref) && one.signal !== "SIGHUP" ? [one.signal] : [])
+      const wanted = [...ladder.map((one) => one.signal), "SIGKILL"]
+      const from = rung === undefined ? 0 : rung + 1
+      if (String(sent) !== String(wanted.slice(from, from + sent.length))) return `slot ${ref.slot} was sent ${sent}`
+      if (rung !== undefined && life?._tag === "Running" && (life.killAt ?? Infinity) > after.now) {
+        return `slot ${ref.slot} was sent ${signal} too early`
+      }
+    }
+    return undefined
+  },
+
+  "L63 a policy is changed as a whole or refused, and nothing else of the worker is changed by it": (turn) => {
+    const { actions, after, before, input } = turn
+    if (input._tag !== "PolicyChangeRequested") return undefined
+    const earlier = SlotTable.find(before.machine.table, input.ref)
+    const tenant = SlotTable.find(after.machine.table, input.ref)
+    const wanted = World.changeOf(before, input)
+    const done = turn.replies.some(({ ref, request }) => request === input.request && sameRef(ref, input.ref))
+    if (done !== (wanted !== undefined)) return done ? "a mistake was accepted" : "it was refused"
+    const told = actions.some((one) => one._tag === "Publish" && one.event._tag === "PolicyChanged")
+    if (told !== done) return "it is done, or is not, and it is untold"
+    const refusal = turn.rejections.find(({ request }) => request === input.request)?.reason._tag
+    if ((refusal === "NotRegistered") !== (earlier === undefined)) return `it was refused for ${refusal}`
+    // The last job of a smart shutdown may be a job no more.
+    if (earlier === undefined || tenant === undefined) {
+      return earlier !== undefined && !after.machine.stopping ? "it was thrown out" : undefined
+    }
+    for (const field of ["restart", "stopTimeoutMillis", "stopLadder"] as const) {
+      const should = (wanted ?? earlier.registration)[field]
+      if (tenant.registration[field] !== should) return `${field} is another`
+    }
+    // Time may have come for others, and for itself.
+    const woken = World.apply(before, { _tag: "Woke" }, after.now)
+    const ordered = (one: Machine.Action) => one._tag === "Signal" || one._tag === "Spawn" || one._tag === "Notify"
+    if (after.machine.stopping) return undefined
+    if (signature(woken.actions.filter(ordered)) !== signature(actions.filter(ordered))) return "it ordered something"
+    const life = SlotTable.find(woken.world.machine.table, input.ref)?.life
+    return JSON.stringify(life) === JSON.stringify(tenant.life) ? undefined : "its life is another"
+  },
+
+  "L64 whoever is killed for hanging has given no sign, and was waited for longer than that": (turn) => {
+    const { actions, after, before, signals } = turn
+    for (const { afterMillis, missed, ref } of hungOf(actions)) {
+      const earlier = childOf(before, ref)
+      const child = childOf(after, ref)
+      if (earlier?.born !== true || child === undefined) return `slot ${ref.slot} has no child`
+      if (earlier.told !== undefined) return `slot ${ref.slot} was told to end before`
+      const limit = World.limitOf(child)
+      if (limit?.missed !== missed) return `slot ${ref.slot} has not missed its ${missed}`
+      if (afterMillis !== after.now - limit.since) return `slot ${ref.slot} was not silent for ${afterMillis} ms`
+      if (earlier.spared?.limit !== limit.at) return `slot ${ref.slot} was not looked at before`
+      if (after.now < earlier.spared.until) return `slot ${ref.slot} was killed too early`
+      if (!signals.some((one) => sameRef(one.ref, ref) && one.signal === "SIGKILL" && one.target === "Group")) {
+        return `slot ${ref.slot} was not killed`
+      }
+    }
+    return undefined
+  },
+
+  "L65 whoever hangs is killed in time": ({ after }) => {
+    for (const child of after.children) {
+      const until = child.born && child.told === undefined ? World.waitedFor(child) : undefined
+      if (until === undefined) continue
+      if (until <= after.now) return `slot ${child.ref.slot} should have been killed`
+      const wakeAt = Machine.nextWakeAt(after.machine)
+      if (wakeAt === undefined || wakeAt > until) return `slot ${child.ref.slot} may hang for ever`
+    }
+    return undefined
+  },
+
+  "L66 a beat orders nothing": ({ actions, after, before, input }) => {
+    if (input._tag !== "ChildBeat" || wakes(before.machine, after.now)) return undefined
+    return actions.length > 0 ? `it ordered ${signature(actions)}` : undefined
+  },
+
+  "L67 nobody starts while those are registered that it starts after, and none of them is ready": (
+    { after, spawns }
+  ) => {
+    for (const { launch } of spawns) {
+      const holder = World.holderOf(after, launch.registration)
+      if (holder !== undefined) return `${launch.registration.name} was started before "${holder}" was ready`
+    }
+    return undefined
+  },
+
+  "L68 nobody who waits for itself is let in, by whatever way": ({ before, input, replies }) =>
+    input._tag === "RegisterRequested" && replies.length > 0 && waitsForItself(before, input.registration)
+      ? `${input.registration.name} waits for itself`
+      : undefined
+}
+
+const hungOf = (actions: ReadonlyArray<Machine.Action>) =>
+  actions.flatMap((action) => action._tag === "Publish" && action.event._tag === "Hung" ? [action.event] : [])
+
+/** Whether a name is found again when one goes from who waits to whom it waits for, by every way. */
+const waitsForItself = ({ tenancies }: World.World, { after = [], name }: Registration): boolean => {
+  let reached: ReadonlyArray<string> = after
+  for (const _ of tenancies) {
+    reached = [
+      ...reached,
+      ...tenancies.filter((one) => !one.over && reached.includes(one.registration.name))
+        .flatMap(({ registration }) => registration.after ?? [])
+    ].filter((one, index, all) => all.indexOf(one) === index)
   }
+  return reached.includes(name)
+}
+
+/** The wish of the life that ends in this turn; in vain if it was told to end or nobody starts any more. */
+const wishOf = (turn: Turn) => {
+  const exit = exitOf(turn)
+  if (exit?.status._tag !== "Exited" || exit.status.outcome === undefined || exit.child.joined) return undefined
+  const { machine: { shutdown, stopping } } = turn.before
+  const { registration: { restart }, replaces, terminated } = tenancyOf(turn.before, exit.ref)!
+  const isVain = stopping || terminated || replaces !== undefined || (shutdown !== undefined && isJob(restart))
+  return { ...exit, isVain }
 }
 
 /** Whether somebody is to belong to a life that is over. */
 const isBereaved = (
   before: World.World,
-  { registrant, registration }: Extract<Machine.Input, { readonly _tag: "RegisterRequested" }>
+  { registrant, registration }: Pick<World.Waiter, "registrant" | "registration">
 ): boolean =>
   registration.ownership === "registrant" && typeof registrant === "object" && !World.isAlive(before, registrant)
 
@@ -822,8 +1199,10 @@ export const prospects: { readonly [name: string]: Law } = {
       if (machine.phase === "Halted") return undefined
       const child = world.children.find((one) => !one.born || one.told !== undefined)
       const wakeAt = Machine.nextWakeAt(machine)
+      // Whoever goes on giving signs of life is looked at for ever.
+      const idle = wakeAt === undefined || wakeAt === SlotTable.nextWatchAt(machine.table)
       const input: Machine.Input | undefined = child === undefined
-        ? wakeAt !== undefined
+        ? !idle
           ? { _tag: "Woke" }
           : machine.phase === "Startup" || machine.phase === "Consistent"
           ? { _tag: "PhaseReached", phase: "Run", run: machine.startupRun }

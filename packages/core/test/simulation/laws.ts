@@ -9,7 +9,8 @@ export const laws = {
   births: "S3 nobody is born before the time, outside the open phases, in recovery, or after its termination",
   exits: "S4 every exit and every failed birth is reported, once, as it was",
   story: "S5 the events, the snapshot and the children tell the same story",
-  answers: "S6 every registration is answered at once, and every refusal has its reason",
+  answers:
+    "S6 every registration is answered at once, or waits for a slot that there is not, and every refusal has its reason",
   waits: "S7 a wait ends as soon as its answer is known, with a true answer",
   handles: "S8 a handle tells the status of its tenancy, and a stale one that it is stopped",
   limits: "S9 class limits and the number of slots hold",
@@ -23,7 +24,11 @@ export const laws = {
   spares:
     "S17 spares are no workers: as many as wanted, begun one at a time, each ended once: taken, lost or with the postmaster",
   ownership: "S18 what belongs to a life ends with it, and nobody is terminated without a reason",
-  parking: "S19 whoever fails too often is given up, nobody else is, and it starts again when somebody wants it to"
+  parking: "S19 whoever fails too often is given up, nobody else is, and it starts again when somebody wants it to",
+  wishes: "S20 whoever asks for another life gets it in its time and is not blamed, unless it was told to end",
+  replacing:
+    "S21 a worker is terminated for its successor when that is ready, and not before; a successor that fails before is gone, and the other stays",
+  liveness: "S22 whoever hangs is killed in time, nobody else is, and it has failed"
 } as const
 
 export type Law = keyof typeof laws

@@ -4,8 +4,9 @@
  */
 import { type ExitStatus, type Verdict } from "@effect-postmaster/core/ExitStatus"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
+import type { Outcome } from "@effect-postmaster/core/Outcome"
 import { isBefore, openStartTimes, type Phase } from "@effect-postmaster/core/Phase"
-import type { PostmasterEvent } from "@effect-postmaster/core/PostmasterEvent"
+import type { PostmasterEvent, UnregisterReason } from "@effect-postmaster/core/PostmasterEvent"
 import { isAttached, type LifeRef, type Registration } from "@effect-postmaster/core/Registration"
 import { isJob, type Restart } from "@effect-postmaster/core/Restart"
 import type { PostmasterSnapshot, WorkerSnapshot } from "@effect-postmaster/core/Snapshot"
@@ -25,6 +26,12 @@ interface Tenant {
   ready: boolean
   /** How the last life ended. A birth that failed was none. */
   lastExit: ExitStatus["_tag"] | undefined
+  /** It has asked for another life in its last one. */
+  wished: boolean
+  /** For whom it was registered as a successor, and whether it has been ready or told to end for good. */
+  readonly origin: { key: string | undefined; settled: boolean }
+  /** Its successor has been ready. */
+  replaced: boolean
   /** It has not lived since it was registered, or resumed. */
   fresh: boolean
   /** Its failures since then, and how many of them are in a row at least and at most. */
@@ -38,7 +45,7 @@ interface Tenant {
   /** When its termination was asked for. */
   doomedAt: number | undefined
   /** What it uses was wanted at the moment it came, so that nobody can tell whether it was meant. */
-  readonly mayBeWanted: boolean
+  mayBeWanted: boolean
   /** The life that it ends with. */
   readonly owner: LifeRef | undefined
 }
@@ -56,6 +63,10 @@ export interface Observer {
   readonly doom: (ref: SlotRef) => void
   /** Somebody wants it to start. */
   readonly wantsStart: (ref: SlotRef) => void
+  /** Nothing that is known now stands against replacing it, but for want of room. */
+  readonly isReplaceable: (ref: SlotRef) => boolean
+  /** Somebody was registered in its place who has not been ready, and has not stopped. */
+  readonly awaitsSuccessor: (ref: SlotRef) => boolean
   /** Everybody who has this resource is to be terminated. */
   readonly doomUsers: (resource: string) => void
   readonly holds: (ref: SlotRef) => boolean
@@ -109,7 +120,8 @@ const judge = ({ joined, status }: Ended, attached: boolean): Verdict => {
   if (status._tag === "Signaled" && status.ordered) return "Failed"
   if (attached && joined) return "Crashed"
   if (status._tag !== "Exited") return "Crashed"
-  return status.code === 0 ? "Done" : status.code === 1 ? "Failed" : "Crashed"
+  if (status.code === 0) return status.outcome === undefined ? "Done" : "Again"
+  return status.code === 1 ? "Failed" : "Crashed"
 }
 
 /** The delay after so many failures in a row, without jitter. */
@@ -131,11 +143,19 @@ const healthyMillis = (restart: Restart): number => {
   return restart.healthyMillis ?? Math.max(60_000, delayMillis, ...thenMillis, growth?.maxMillis ?? 0)
 }
 
+const sameOutcome = (self: Outcome | undefined, that: Outcome | undefined): boolean =>
+  self?._tag === that?._tag &&
+  (self?._tag !== "RetryAfter" || self.delayMillis === (that as typeof self).delayMillis)
+
 const sameStatus = (self: ExitStatus, that: ExitStatus): boolean =>
   self._tag === that._tag &&
-  (self._tag !== "Exited" || self.code === (that as typeof self).code) &&
+  (self._tag !== "Exited" || (self.code === (that as typeof self).code &&
+    sameOutcome(self.outcome, (that as typeof self).outcome))) &&
   (self._tag !== "Signaled" || (self.signal === (that as typeof self).signal &&
     self.ordered === (that as typeof self).ordered))
+
+/** Whoever is told to end for these has failed all the same. */
+const hangs: ReadonlySet<string | undefined> = new Set(["NotReady", "NoHeartbeat", "NoProgress"])
 
 export const make = (world: World): Observer => {
   const { chronicle, classLimits, clock, maxWorkers, registrants, registrations, spawner } = world
@@ -218,6 +238,41 @@ export const make = (world: World): Observer => {
 
   const isAlive = (life: LifeRef): boolean => tenants.get(key(life.ref))?.pid === life.pid
 
+  /** Whose place it is to take for certain: both go on, as far as anybody can know. */
+  const placeOf = ({ doomedAt, origin }: Tenant): Tenant | undefined => {
+    if (origin.key === undefined || origin.settled || doomedAt !== undefined) return undefined
+    const before = tenants.get(origin.key)
+    return before?.doomedAt === undefined ? before : undefined
+  }
+
+  const replacing = (tenant: Tenant, successor: SlotRef): void => {
+    const { name } = tenant.registration
+    const other = tenants.get(key(successor))
+    if (other === undefined || other.registration !== tenant.registration || other.origin.key !== undefined) {
+      return broken("replacing", `${name} by somebody else`)
+    }
+    if ([...tenants.values()].some((one) => placeOf(one) === tenant)) broken("replacing", `${name} twice`)
+    if (placeOf(tenant) !== undefined) broken("replacing", `${name}, which has not taken the place of another one`)
+    if (phase === "Waiting" || phase === "Halted") broken("replacing", `${name} in phase ${phase}`)
+    chronicle.count("replacements")
+    other.origin.key = key(tenant.ref)
+  }
+
+  /** A successor is ready: from now on there is a reason for the other one to end. */
+  const readied = (tenant: Tenant): void => {
+    const { doomedAt, origin } = tenant
+    const before = origin.key === undefined || origin.settled ? undefined : tenants.get(origin.key)
+    origin.settled = true
+    if (before === undefined) return
+    // Whoever was told to end with others may have been terminated since, and nobody has told of it.
+    if (doomedAt !== undefined) before.mayBeWanted = true
+    else {
+      before.doomedAt ??= chronicle.now()
+      chronicle.count("replaced")
+    }
+    before.replaced = true
+  }
+
   /** Nobody is terminated of the postmaster's own accord. */
   const terminated = (tenant: Tenant): void => {
     const { doomedAt, registration } = tenant
@@ -236,6 +291,9 @@ export const make = (world: World): Observer => {
       pid: undefined,
       ready: false,
       lastExit: undefined,
+      wished: false,
+      origin: { key: undefined, settled: false },
+      replaced: false,
       fresh: true,
       failedAt: [],
       row: [0, 0],
@@ -361,7 +419,9 @@ export const make = (world: World): Observer => {
       broken("births", `${who} ${tenant.notBefore - clock.monotonic()} ms too early`)
     }
     if (tenant.doomedAt !== undefined && tenant.doomedAt < chronicle.now()) broken("births", `${who} was terminated`)
-    if (isJob(registration.restart) && tenant.lastExit !== undefined) broken("births", `job ${who} again`)
+    if (isJob(registration.restart) && tenant.lastExit !== undefined && !tenant.wished) {
+      broken("births", `job ${who} again`)
+    }
     tenant.state = "Starting"
   }
 
@@ -381,8 +441,15 @@ export const make = (world: World): Observer => {
       chronicle.count("crashes")
       if (isAttached(registration) && !recovering && shutdown !== "Immediate") crashOf = registration.name
     }
-    const { nextStartInMillis: next } = event
+    const { nextStartInMillis: next, stopCause } = event
+    if ((event.told === undefined) !== (stopCause === undefined)) {
+      broken("exits", `pid ${event.pid} was told ${event.told} because of ${stopCause}`)
+    }
+    if (stopCause === "Replaced" && !tenant.replaced) broken("replacing", `${registration.name} ends before it is time`)
+    if (next !== undefined && placeOf(tenant) !== undefined) broken("replacing", `${registration.name} in ${next} ms`)
+    tenant.wished = verdict === "Again"
     if (verdict === "Done") tenant.row = [0, 0]
+    else if (verdict === "Again") wishes(tenant, event)
     else {
       const { restart } = registration
       if (next !== undefined && restart._tag === "Never") broken("births", `${registration.name} in ${next} ms`)
@@ -392,7 +459,7 @@ export const make = (world: World): Observer => {
         now.latest - tenant.bornAt.earliest >= healthy ? 0 : tenant.row[0],
         now.earliest - tenant.bornAt.latest >= healthy ? 0 : tenant.row[1]
       ]
-      if (event.told === undefined) failed(tenant, next, 0)
+      if (event.told === undefined || hangs.has(event.stopCause)) failed(tenant, next, 0)
     }
     tenant.lastExit = event.status._tag
     for (const other of tenants.values()) {
@@ -404,20 +471,42 @@ export const make = (world: World): Observer => {
     rest(tenant, next)
   }
 
+  const wishes = (tenant: Tenant, event: Extract<PostmasterEvent, { readonly _tag: "Exited" }>): void => {
+    const { nextStartInMillis: next, status, stopCause } = event
+    const { bornAt, registration: { name, restart } } = tenant
+    const wish = status._tag === "Exited" ? status.outcome : undefined
+    tenant.row = [0, 0]
+    if (stopCause !== undefined) {
+      return next === undefined ? undefined : broken("wishes", `${name} in ${next} ms, and was told to end`)
+    }
+    const attached = isAttached(tenant.registration)
+    if (next === undefined) {
+      const excused = tenant.doomedAt !== undefined || tenant.origin.key !== undefined || (attached && recovering) ||
+        phase === "Waiting" || (shutdown !== undefined && isJob(restart))
+      return excused ? undefined : broken("wishes", `${name} gets no other life`)
+    }
+    chronicle.count("lives asked for")
+    const now = moment()
+    const asked = wish?._tag === "RetryAfter" ? wish.delayMillis : 0
+    const least = Math.max(asked, 1_000 - (now.latest - bornAt.earliest))
+    const most = Math.max(asked, 1_000 - (now.earliest - bornAt.latest))
+    if (next < least || next > most) broken("wishes", `${name} in ${next} ms, not in ${least} to ${most}`)
+  }
+
   const hearAbout = (tenant: Tenant, event: AboutTenant): void => {
     switch (event._tag) {
       case "Registered":
-      case "Replacing":
+      case "Progressed":
         return
+      case "Replacing":
+        return replacing(tenant, event.successor)
       case "Unregistered":
         if (tenant.state !== "Idle" && tenant.state !== "Parked") {
           broken("story", `${event.name} is unregistered and ${tenant.state}`)
         }
         if (event.reason === "Terminated") terminated(tenant)
         if (event.reason === "GaveUp") givenUp(tenant, "Unregister")
-        registrations.delete(event.name)
-        registrants.delete(event.name)
-        tenants.delete(key(event.ref))
+        unseated(tenant, event.reason)
         return
       case "Starting":
         takes(tenant, event.spare)
@@ -437,7 +526,9 @@ export const make = (world: World): Observer => {
         }
         tenant.ready = true
         if (tenant.state === "Started") tenant.state = "Ready"
-        return
+        return readied(tenant)
+      case "Hung":
+        return hung(event)
       case "NotStarted":
         if (tenant.state !== "Starting") broken("story", `${event.name} was not started and is ${tenant.state}`)
         if (!spawner.failedBirths.delete(formatRef(event.ref))) {
@@ -463,13 +554,30 @@ export const make = (world: World): Observer => {
         return rest(tenant, 0)
       case "SignalSent":
         if (tenant.pid !== event.pid) broken("story", `${event.signal} to pid ${event.pid}, which is not ${event.name}`)
-        if (event.target === "Process") terminated(tenant)
+        if (event.target === "Process") {
+          terminated(tenant)
+          tenant.origin.settled = true
+        }
         if (event.signal !== "SIGHUP") tenant.state = "Stopping"
         return
       case "Exited":
         if (tenant.pid !== event.pid) broken("exits", `pid ${event.pid} is not ${event.name}`)
         return exited(tenant, event)
     }
+  }
+
+  const unseated = (tenant: Tenant, reason: UnregisterReason): void => {
+    const { name } = tenant.registration
+    if (reason === "NotReplaced") {
+      chronicle.count("failed successors")
+      if (tenant.origin.key === undefined || tenant.origin.settled) broken("replacing", `${name} takes nobody's place`)
+    } else if (placeOf(tenant) !== undefined && !["Terminated", "ShuttingDown", "Crash"].includes(reason)) {
+      broken("replacing", `the successor ${name} is gone: ${reason}`)
+    }
+    tenants.delete(key(tenant.ref))
+    if ([...tenants.values()].some((other) => other.registration === tenant.registration)) return
+    registrations.delete(name)
+    registrants.delete(name)
   }
 
   const phaseReached = (reached: Phase): void => {
@@ -543,6 +651,8 @@ export const make = (world: World): Observer => {
   const prime = (snapshot: PostmasterSnapshot): void => {
     phase = snapshot.phase
     recovering = snapshot.recovering
+    // Not later than now.
+    if (recovering) crashedAt = chronicle.now()
     shutdown = snapshot.shutdown
     for (const worker of snapshot.workers) {
       const tenant = seat(worker.ref, worker.name)
@@ -551,8 +661,13 @@ export const make = (world: World): Observer => {
       tenant.pid = worker.pid
       tenant.ready = worker.pid !== undefined && spawner.lives.get(worker.ref.slot)?.saidReady === true
       tenant.lastExit = worker.lastExit?._tag
+      tenant.wished = worker.lastLife?.verdict === "Again"
       tenant.fresh = worker.lastExit === undefined || worker.lastExit._tag === "NotStarted"
       primed.add(tenant)
+      if (worker.startedAt !== undefined) {
+        const bornAt = worker.startedAt - world.epoch
+        tenant.bornAt = { earliest: bornAt, latest: bornAt }
+      }
       if (worker.nextStartAt !== undefined) {
         tenant.notBefore = worker.nextStartAt - world.epoch
         tenant.dueAt = chronicle.now() + Math.max(0, tenant.notBefore - clock.monotonic())
@@ -592,6 +707,9 @@ export const make = (world: World): Observer => {
     if (tenant.owner !== undefined && tenant.doomedAt === undefined && !isAlive(tenant.owner)) {
       broken("ownership", `${worker.name} outlives pid ${tenant.owner.pid}, which it belongs to`)
     }
+    if (state === "Idle" && !tenant.fresh && placeOf(tenant) !== undefined) {
+      broken("replacing", `the successor ${worker.name} has failed, and stays`)
+    }
     const stopping = shutdown !== undefined && phase === "Waiting"
     const open = openStartTimes[phase].includes(tenant.registration.startTime) && !recovering
     if (state === "Idle" && open && tenant.dueAt < chronicle.now()) {
@@ -608,6 +726,40 @@ export const make = (world: World): Observer => {
       if (chronicle.now() > told + patience) {
         broken("forgotten", `pid ${life.pid} was told to stop ${chronicle.now() - told} ms ago`)
       }
+    }
+  }
+
+  /** A limit that is found late is made as long again at most, and some milliseconds. */
+  const checkSigns = (): void => {
+    for (const { hangs, over, pid, registration, signedAt, told } of spawner.lives.values()) {
+      const { heartbeatMillis } = registration
+      if (!hangs || over || told.size > 0 || heartbeatMillis === undefined) continue
+      if (chronicle.now() > signedAt + 2 * heartbeatMillis + 50) {
+        broken("liveness", `pid ${pid} has given no sign for ${chronicle.now() - signedAt} ms`)
+      }
+    }
+  }
+
+  let slept = clock.monotonic() - chronicle.now()
+  let lastSleep = Number.NEGATIVE_INFINITY
+  /** When the machine slept last, as far as that has been noticed. */
+  const sleptAt = (): number => {
+    const now = clock.monotonic() - chronicle.now()
+    if (now !== slept) lastSleep = chronicle.now()
+    slept = now
+    return lastSleep
+  }
+
+  const hung = ({ afterMillis, missed, name, pid, ref }: Extract<PostmasterEvent, { readonly _tag: "Hung" }>): void => {
+    chronicle.count("hung")
+    const life = spawner.lives.get(ref.slot)
+    if (life?.pid !== pid) return
+    const { heartbeatMillis = 0, readyTimeoutMillis = 0 } = life.registration
+    // Nobody can tell a worker that hangs from one that slept while time went on.
+    const isTrue = missed === "Ready" ? !life.saidReady : life.hangs || sleptAt() >= life.signedAt
+    if (!isTrue) broken("liveness", `${name} (pid ${pid}) is said to hang for want of ${missed}`)
+    if (afterMillis < (missed === "Ready" ? readyTimeoutMillis : heartbeatMillis)) {
+      broken("liveness", `${name} (pid ${pid}) was waited for only ${afterMillis} ms`)
     }
   }
 
@@ -636,6 +788,18 @@ export const make = (world: World): Observer => {
     wantsStart: (ref) => {
       wantedToStart.add(key(ref))
     },
+    isReplaceable: (ref) => {
+      const tenant = tenants.get(key(ref))
+      const closed = phase === "Waiting" || phase === "Halted" || crashedAt === chronicle.now()
+      if (closed || tenant === undefined || tenant.doomedAt !== undefined || tenant.mayBeWanted) return false
+      const { origin } = tenant
+      if (origin.key !== undefined && !origin.settled) return false
+      return ![...tenants.values()].some((other) => other.origin.key === key(ref) && !other.origin.settled)
+    },
+    awaitsSuccessor: (ref) =>
+      [...tenants.values()].some(({ fresh, origin, pid, ready }) =>
+        origin.key === key(ref) && !ready && (fresh || pid !== undefined)
+      ),
     holds: (ref) => tenants.has(key(ref)),
     phase: () => phase,
     halted: () => halted,
@@ -654,6 +818,8 @@ export const make = (world: World): Observer => {
       if (snapshot.freeSlots !== maxWorkers - snapshot.workers.length) broken("limits", `${snapshot.freeSlots} free`)
       snapshot.workers.forEach(checkWorker)
       checkDeadlines()
+      checkSigns()
+      sleptAt()
       checkCrashGroup()
       checkSpares(snapshot)
       if (crashOf !== undefined) broken("story", `the crash of ${crashOf} was not detected`)
@@ -687,6 +853,12 @@ const describe = (event: PostmasterEvent): string => {
     case "Started":
     case "Ready":
       return `${event._tag}${about} ${event.pid}`
+    case "Progressed":
+      return `${event._tag}${about} ${event.pid} ${event.progress.done}`
+    case "Hung":
+      return `${event._tag}${about} ${event.pid} ${event.missed}`
+    case "PolicyChanged":
+      return `${event._tag}${about} ${JSON.stringify(event.policy)}`
     case "NotStarted":
       return `${event._tag}${about} next ${event.nextStartInMillis}`
     case "SignalSent":

@@ -111,6 +111,8 @@ const drawWorker = (random: Random.Random, name: string, byWorker: boolean): Wor
     startTime: weighted([[1, "PostmasterStart"], [1, "ConsistentState"], [4, "RecoveryFinished"]] as const),
     restart: parallel ? "never" : drawRestart(random),
     spare: chance(0.85),
+    heartbeat: chance(0.3) ? millis(10 * minute, 12 * hour) : undefined,
+    readyTimeout: chance(0.1) ? millis(second, 2 * minute) : undefined,
     // Of what the application registers it says nothing.
     ownership: chance(byWorker ? 0.6 : 0.1) ? "registrant" : "postmaster",
     stopTimeout: weighted<BackgroundWorker.Options<typeof Schema.Void>["stopTimeout"]>([
@@ -224,7 +226,7 @@ interface Desk {
   audit: Effect.Effect<void>
 }
 
-type WaitKind = "Startup" | "Ready" | "Shutdown" | "End" | "Statuses"
+type WaitKind = "Startup" | "Ready" | "Shutdown" | "End" | "Statuses" | "Replace"
 
 interface Wait {
   readonly kind: WaitKind
@@ -306,33 +308,43 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     const { phase, workers: after } = yield* look
     chronicle.count("refusals")
     world.registrations.delete(worker.name)
-    const { reason } = error
-    chronicle.note(`refused ${worker.name} ${reason._tag}`)
+    chronicle.note(`refused ${worker.name} ${error.reason._tag}`)
+    judgeRefusal(error.reason, worker, before, after, phase !== "Halted" && !(by !== undefined && isOver(by)))
+    return undefined
+  })
+
+  type Seen = Snapshot.PostmasterSnapshot["workers"]
+
+  /** By what was there before and after. */
+  const judgeRefusal = (
+    reason: RegistrationError["reason"],
+    worker: { readonly class?: string | undefined; readonly startTime: string },
+    before: Seen,
+    after: Seen,
+    isOpen: boolean
+  ): void => {
     switch (reason._tag) {
       case "SlotsExhausted":
         if (Math.max(before.length, after.length) < settings.maxWorkers) {
           broken("answers", `refused with ${after.length} of ${settings.maxWorkers} slots taken`)
         }
-        return undefined
+        return
       case "ClassLimitReached": {
         const limit = settings.classLimits[worker.class as "io" | "parallel"]
         const classmates = [before, after].map((all) => all.filter((other) => other.class === worker.class).length)
         if (Math.max(...classmates) < limit) broken("answers", `refused with ${classmates[1]} of ${limit} of its class`)
-        return undefined
+        return
       }
       case "NotAccepting":
-        if (phase !== "Halted" && !(by !== undefined && isOver(by))) {
-          broken("answers", "refused by a postmaster that lives")
-        }
-        return undefined
+        if (isOpen) broken("answers", "refused by a postmaster that lives")
+        return
       case "DatabaseNotReady":
         if (worker.startTime !== "PostmasterStart") broken("answers", "refused for its start time")
-        return undefined
+        return
       default:
         broken("answers", `refused for ${reason._tag}`)
-        return undefined
     }
-  })
+  }
 
   /** Whether this life is over in truth. */
   const isOver = ({ pid, ref }: LifeRef): boolean => {
@@ -448,6 +460,32 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     if (handle !== undefined) handles.push(handle)
   })
 
+  /** Who waits for a slot. */
+  const seekers = new Set<Worker>()
+
+  const seek = Effect.fnUntraced(function*() {
+    chronicle.count("seekers")
+    const worker = define()
+    const millis = random.chance(0.1) ? Number.POSITIVE_INFINITY : random.millis(1, 2 * hour)
+    const began = clock.monotonic()
+    seekers.add(worker)
+    yield* Effect.result(postmaster.registerWithin(millis, worker)).pipe(
+      Effect.flatMap(Effect.fnUntraced(function*(answer) {
+        if (Result.isSuccess(answer)) return void handles.push(answer.success)
+        const { reason } = answer.failure
+        chronicle.note(`refused ${worker.name} ${reason._tag}`)
+        world.registrations.delete(worker.name)
+        if (reason._tag !== "SlotsExhausted" && reason._tag !== "ClassLimitReached") return
+        if (clock.monotonic() >= began + millis) return
+        // Nobody waits for a slot of a postmaster that shuts down.
+        if ((yield* postmaster.snapshot).shutdown !== undefined) return
+        broken("answers", `${worker.name} has not waited long enough`)
+      })),
+      Effect.ensuring(Effect.sync(() => seekers.delete(worker))),
+      Effect.forkChild({ startImmediately: true })
+    )
+  })
+
   const judgeWait = Effect.fnUntraced(function*(wait: Wait, exit: Exit.Exit<unknown, unknown>) {
     const { handle, kind } = wait
     const wrong = (how: string): void => broken("waits", `${kind} of ${handle.name}: ${how}`)
@@ -457,7 +495,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
       if (error?._tag === "PostmasterDied") {
         if (!(yield* hasHalted)) wrong("the postmaster has not died")
       } else if (error?._tag !== "WorkerStopped") wrong(Cause.pretty(exit.cause))
-      else if ((yield* handle.status)._tag !== "Stopped") wrong("it is not stopped")
+      else if (kind !== "Replace" && (yield* handle.status)._tag !== "Stopped") wrong("it is not stopped")
       return
     }
     if (kind === "Startup" || kind === "Ready") {
@@ -471,7 +509,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
 
   const wait = Effect.fnUntraced(function*(handle: WorkerHandle) {
     chronicle.count("waits")
-    const kind = random.pick<WaitKind>(["Startup", "Ready", "Shutdown", "End", "Statuses"])
+    const kind = random.pick<Exclude<WaitKind, "Replace">>(["Startup", "Ready", "Shutdown", "End", "Statuses"])
     const entry: Wait = { kind, handle, fiber: undefined }
     const waiting: Effect.Effect<unknown, unknown> = kind === "Startup"
       ? handle.waitForStartup
@@ -485,6 +523,45 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     waits.add(entry)
     entry.fiber = yield* Effect.exit(waiting).pipe(
       Effect.flatMap((exit) => judgeWait(entry, exit)),
+      Effect.ensuring(Effect.sync(() => waits.delete(entry))),
+      Effect.forkChild({ startImmediately: true })
+    )
+  })
+
+  /** Waits for the answer elsewhere: a successor may take its time. */
+  const replace = Effect.fnUntraced(function*(handle: WorkerHandle) {
+    const entry: Wait = { kind: "Replace", handle, fiber: undefined }
+    const { recovering: wasRecovering, workers: before } = yield* postmaster.snapshot
+    // Of whom was asked for at this very moment nobody has told yet.
+    const isFirst = ![...waits].some((other) => other.kind === "Replace" && other.handle.name === handle.name)
+    const wasReplaceable = isFirst && !wasRecovering && observer.isReplaceable(handle.ref)
+    chronicle.note(`replace ${handle.name}`)
+    const judged = Effect.fnUntraced(function*(exit: Exit.Exit<WorkerHandle, unknown>) {
+      const error = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
+      if (!(error instanceof RegistrationError)) {
+        if (Exit.isFailure(exit)) return yield* judgeWait(entry, exit)
+        if (exit.value.name !== handle.name || exit.value.ref.slot === handle.ref.slot) {
+          broken("replacing", `${handle.name} by ${exit.value.name}`)
+        }
+        handles.push(exit.value)
+        return
+      }
+      const { phase, recovering, workers: after } = yield* postmaster.snapshot
+      if (error.reason._tag !== "NotReplaceable") {
+        const seated = before.find((worker) => worker.name === handle.name)
+        if (seated === undefined) {
+          return phase === "Halted"
+            ? undefined
+            : broken("answers", `refused for ${error.message}`)
+        }
+        return judgeRefusal(error.reason, seated, before, after, phase !== "Halted")
+      }
+      const isOpen = phase !== "Halted" && phase !== "Waiting" && !recovering
+      if (wasReplaceable && isOpen && observer.isReplaceable(handle.ref)) broken("answers", `refused: ${error.message}`)
+    })
+    waits.add(entry)
+    entry.fiber = yield* Effect.exit(handle.replace).pipe(
+      Effect.flatMap(judged),
       Effect.ensuring(Effect.sync(() => waits.delete(entry))),
       Effect.forkChild({ startImmediately: true })
     )
@@ -514,10 +591,19 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
         )
     ],
     [2, () => Effect.forEach(Array.from({ length: 1 + random.below(12) }), register)],
+    [8, seek],
     [10, () => handles.length === 0 ? Effect.void : terminate(random.pick(handles))],
     [5, () => stale.length === 0 ? Effect.void : terminate(random.pick(stale))],
     [8, () => handles.length === 0 ? Effect.void : resume(random.pick(handles))],
     [1, () => stale.length === 0 ? Effect.void : resume(random.pick(stale))],
+    [8, () => handles.length === 0 ? Effect.void : replace(random.pick(handles))],
+    [1, () => stale.length === 0 ? Effect.void : replace(random.pick(stale))],
+    // A successor, perhaps, before it is ready.
+    [2, () =>
+      handles.length === 0 ? Effect.void : Effect.flatMap(
+        postmaster.find(random.pick(handles).name),
+        (found) => found.length < 2 ? Effect.void : terminate(found.at(-1)!)
+      )],
     [1, () => Effect.forEach(handles, terminate)],
     [1, () => {
       observer.doomUsers("disk")
@@ -556,6 +642,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
         ? status === "Ready" || status === "Stopped"
         : kind === "Shutdown"
         ? status === "Stopped"
+        : kind === "Replace"
+        ? !observer.awaitsSuccessor(handle.ref)
         : !observer.holds(handle.ref)
       if (known) broken("waits", `${kind} of ${handle.name} goes on, and it is ${status}`)
     }
@@ -564,7 +652,8 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   const checkFibers = (): void => {
     // The application and its onlookers, which are the same in number at every check.
     const onlookers = baseline
-    const accounted = onlookers + waits.size + spawner.births.size + spawner.lives.size + spawner.timers() +
+    const accounted = onlookers + waits.size + seekers.size + spawner.births.size + spawner.lives.size +
+      spawner.timers() +
       spawner.keepers()
     const living = fibers.living()
     // Alarm and startup come and go, and may have been there when the base was counted.
@@ -577,6 +666,11 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
     if (chronicle.violation() !== undefined || halted) return
     const snapshot = yield* postmaster.snapshot
     if (asked > 0) broken("answers", `${asked} registrations have no answer`)
+    if (snapshot.waiting !== seekers.size) broken("answers", `${snapshot.waiting} wait, not ${seekers.size}`)
+    const classless = [...seekers].some((worker) => worker.class === undefined)
+    if (classless && snapshot.freeSlots > 0 && snapshot.phase !== "Waiting") {
+      broken("answers", "a free slot is waited for")
+    }
     observer.check(snapshot)
     for (const handle of handles) observer.checkHandle(handle.ref, yield* handle.status)
     for (const { pid, registration } of spawner.lives.values()) {
@@ -656,7 +750,7 @@ const live = Effect.fnUntraced(function*(desk: Desk) {
   }
   if (streams.size > 0) broken("halt", `open streams: ${[...streams].join()}`)
   for (const { handle, kind } of waits) broken("halt", `${kind} of ${handle.name} goes on`)
-  if (asked > 0) broken("halt", `${asked} registrations have no answer`)
+  if (asked + seekers.size > 0) broken("halt", `${asked + seekers.size} registrations have no answer`)
   for (const handle of handles) {
     if ((yield* handle.status)._tag !== "Stopped") broken("handles", `${handle.name} is not stopped`)
     yield* handle.terminate

@@ -3,14 +3,22 @@
  * born, who lives, who has been told what, and which ends have not yet been
  * reported.
  */
-import { exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
+import { again, exited, type ExitStatus, lost, signaled } from "@effect-postmaster/core/ExitStatus"
 import * as FramePort from "@effect-postmaster/core/FramePort"
 import { PostmasterDied } from "@effect-postmaster/core/HandleError"
 import { formatRef, type Pid, type SlotRef } from "@effect-postmaster/core/Identity"
+import * as Outcome from "@effect-postmaster/core/Outcome"
 import { PostmasterRpcs } from "@effect-postmaster/core/PostmasterRpcs"
 import { isAttached, type LifeRef, type Registration } from "@effect-postmaster/core/Registration"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
+import {
+  type Child,
+  type ChildReport,
+  type Launch,
+  type SignOfLife,
+  type Spare,
+  Spawner
+} from "@effect-postmaster/core/Spawner"
 import { ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import { isHarsher, type WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Deferred from "effect/Deferred"
@@ -46,14 +54,16 @@ interface Script {
   readonly clean: boolean
   readonly obeysTerm: number
   readonly obeysQuit: number
-  /** The code with which it obeys SIGTERM. */
-  readonly termCode: number
+  /** How it obeys SIGTERM. */
+  readonly termEnd: ExitStatus
   readonly dying: number
   readonly sweep: number
   /** Its end is an effect that fails: the spawner itself is at fault. */
   readonly exitBreaks: boolean
   /** Passing on a SIGTERM fails. The contract forbids it; it must harm nobody else. */
   readonly signalBreaks: boolean
+  /** How long after it is ready its main loop stands still. */
+  readonly hangs: number
   /** When it registers others. */
   readonly recruits: ReadonlyArray<number>
   /** It registers one more when it ends. */
@@ -79,7 +89,9 @@ const write = (random: Random): Script => {
     ready: chance(0.05) ? never : delay(minute),
     lasts,
     end: weighted([
-      [30, exited(0)],
+      [25, exited(0)],
+      [5, again(Outcome.recycle)],
+      [5, again(Outcome.retryAfter(chance(0.1) ? 0 : millis(1, 2 * 24 * hour)))],
       [45, exited(1, { kind: "Failure", message: "scripted" })],
       [4, exited(2)],
       [1, exited(137)],
@@ -89,11 +101,12 @@ const write = (random: Random): Script => {
     clean: chance(0.95),
     obeysTerm: chance(0.1) ? never : delay(2 * minute),
     obeysQuit: chance(0.15) ? never : delay(10 * second),
-    termCode: weighted([[8, 1], [2, 0], [1, 2]]),
+    termEnd: weighted([[8, exited(1)], [2, exited(0)], [1, exited(2)], [1, again(Outcome.recycle)]]),
     dying: chance(0.7) ? 0 : millis(1, maxDying),
     sweep: chance(0.8) ? 0 : millis(1, maxSweep),
     exitBreaks: chance(0.005),
     signalBreaks: chance(0.01),
+    hangs: chance(0.85) ? never : millis(1, 24 * hour),
     recruits: chance(0.85)
       ? []
       : Array.from({ length: 1 + below(3) }, () => millis(1, chance(0.5) ? second : 6 * hour)),
@@ -136,6 +149,9 @@ export interface Life {
   /** It has joined the shared state and not left it. */
   readonly joined: boolean
   readonly saidReady: boolean
+  /** When it gave its last sign of life, and whether there will be none any more. */
+  readonly signedAt: number
+  readonly hangs: boolean
   readonly over: boolean
   /** Ends it from outside, as `kill` in another terminal would. */
   readonly kill: (signal: string) => void
@@ -256,8 +272,8 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         spares.delete(pid)
-        // Whoever was taken is another's.
-        return born.has(pid) || script.sweep === 0 ? Effect.void : Effect.sleep(script.sweep)
+        // Whoever was taken is another's; and a loss that is told by a failure is told when all is swept up.
+        return born.has(pid) || script.lossBreaks || script.sweep === 0 ? Effect.void : Effect.sleep(script.sweep)
       })
     )
     yield* later(scope, script.lasts, () => lose(script.cause))
@@ -277,7 +293,7 @@ export const make = (
 
   const bear = Effect.fnUntraced(function*(
     launch: Launch,
-    report: (report: ChildReport) => void,
+    report: (report: ChildReport | SignOfLife) => void,
     given?: Spare
   ) {
     const { ref, registration } = launch
@@ -330,6 +346,8 @@ export const make = (
     let status: ExitStatus | undefined
     let joined = false
     let saidReady = false
+    let signedAt = chronicle.now()
+    let hangs = false
     chronicle.count("lives")
     born.set(pid, ref)
     born.delete((pid - maxRemembered) as Pid)
@@ -362,6 +380,12 @@ export const make = (
       get saidReady() {
         return saidReady
       },
+      get signedAt() {
+        return signedAt
+      },
+      get hangs() {
+        return hangs
+      },
       get over() {
         return status !== undefined
       },
@@ -377,17 +401,34 @@ export const make = (
       })
     )
 
+    const third = Math.floor((registration.heartbeatMillis ?? never) / 3)
+    const beat: Effect.Effect<void> = Effect.suspend(() => {
+      if (status !== undefined || hangs) return Effect.void
+      signedAt = chronicle.now()
+      report({ _tag: "Beat" })
+      return after(scope, third, beat)
+    })
+    const beats = Effect.suspend(() => {
+      if (third === never) return Effect.void
+      signedAt = chronicle.now()
+      return Effect.andThen(
+        after(scope, third, beat),
+        later(scope, script.hangs, () => {
+          hangs = true
+        })
+      )
+    })
+
     if (script.attachesEarly) join()
-    yield* later(
-      scope,
-      script.ready,
-      () => {
-        if (status !== undefined) return
-        join()
-        saidReady = true
-        report("Ready")
-      }
-    )
+    const beReady = Effect.suspend(() => {
+      if (status !== undefined) return Effect.void
+      join()
+      saidReady = true
+      report("Ready")
+      return beats
+    })
+    if (script.ready === 0) yield* beReady
+    else if (script.ready !== never) yield* after(scope, script.ready, beReady)
     join()
     for (const delay of script.recruits) yield* after(scope, delay, another)
     yield* later(scope, script.lasts, () => end(script.end, script.clean && isOrderly(script.end)))
@@ -395,7 +436,7 @@ export const make = (
     const obey = (signal: WorkerSignal): Effect.Effect<void> => {
       switch (signal) {
         case "SIGTERM":
-          return later(scope, script.obeysTerm, () => end(exited(script.termCode), script.clean && script.termCode < 2))
+          return later(scope, script.obeysTerm, () => end(script.termEnd, script.clean && isOrderly(script.termEnd)))
         case "SIGQUIT":
           return later(scope, script.obeysQuit, () => end(exited(2), false))
         case "SIGKILL":

@@ -11,7 +11,8 @@
  */
 import { ExitError } from "@effect-postmaster/core/ExitStatus"
 import { Outcome } from "@effect-postmaster/core/Outcome"
-import { ChildReport, Launch } from "@effect-postmaster/core/Spawner"
+import { Progress } from "@effect-postmaster/core/Progress"
+import { ChildReport, Launch, type SignOfLife } from "@effect-postmaster/core/Spawner"
 import type { LifeOrder } from "@effect-postmaster/core/WorkerLife"
 import { WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import type * as LogLevel from "effect/LogLevel"
@@ -59,7 +60,7 @@ export type Told = Exclude<ToWorker, { readonly _tag: "Launch" }> | {
 
 /**
  * What a worker tells the postmaster. `Listening` comes first, `LastWords` last,
- * each message at most once, `Detached` only after `Attached`.
+ * each message at most once, except for signs of life; `Detached` only after `Attached`.
  */
 export const ToPostmaster = /* @__PURE__ */ Schema.TaggedUnion({
   /** The signal handlers stand: from here on signals of the operating system are heard. */
@@ -73,6 +74,9 @@ export const ToPostmaster = /* @__PURE__ */ Schema.TaggedUnion({
     files: /* @__PURE__ */ Schema.Record(Schema.String, Schema.String)
   },
   Report: { report: ChildReport },
+  /** The main loop runs. */
+  Beat: {},
+  Progress: { progress: Progress },
   /** The worker's own verdict, written just before it leaves. */
   LastWords: {
     code: Schema.Natural,
@@ -131,15 +135,26 @@ export type Said = ReadonlySet<string>
 
 const nameOf = (message: ToPostmaster): string => message._tag === "Report" ? message.report : message._tag
 
+/** Whether a message is one that is said again and again. */
+export const isSign = (message: ToPostmaster): message is Extract<ToPostmaster, SignOfLife> =>
+  message._tag === "Beat" || message._tag === "Progress"
+
+/**
+ * How many signs of life a worker may have given in so much time. It counts from
+ * its birth and not by the second, so that what has piled up while nobody read is
+ * never held against it.
+ */
+export const maxSigns = (aliveMillis: number): number => 1_000 + aliveMillis / 10
+
 /**
  * Adds a message to what a worker has said, or says which rule it breaks:
- * nothing before `Listening`, nothing twice, no `Detached` without `Attached`,
- * nothing after `LastWords`.
+ * nothing before `Listening`, nothing twice but signs of life, no `Detached`
+ * without `Attached`, nothing after `LastWords`.
  */
 export const hear = (said: Said, message: ToPostmaster): Result.Result<Said, string> => {
   const name = nameOf(message)
   if (said.has("LastWords")) return Result.fail(`${name} after its LastWords`)
-  if (said.has(name)) return Result.fail(`${name} twice`)
+  if (said.has(name)) return isSign(message) ? Result.succeed(said) : Result.fail(`${name} twice`)
   if (name !== "Listening" && !said.has("Listening")) return Result.fail(`${name} before Listening`)
   if (name === "Detached" && !said.has("Attached")) return Result.fail("Detached without Attached")
   return Result.succeed(new Set(said).add(name))

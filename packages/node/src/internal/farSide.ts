@@ -15,6 +15,7 @@
 import { isMain } from "@effect-postmaster/core/BackgroundWorker"
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import type { LogEntry } from "@effect-postmaster/core/LogEntry"
+import type { Progress } from "@effect-postmaster/core/Progress"
 import type { ChildReport } from "@effect-postmaster/core/Spawner"
 import type { LifeOrder, WorkerHost, WorkerLife } from "@effect-postmaster/core/WorkerLife"
 import * as WorkerRuntime from "@effect-postmaster/core/WorkerRuntime"
@@ -33,6 +34,8 @@ import { prepare } from "./preparation.ts"
 export interface Carrier {
   /** Sends a frame to the postmaster and returns when it cannot be lost any more. */
   readonly send: (frame: Uint8Array) => void
+  /** Sends a frame if that takes no waiting, and returns whether it was sent. */
+  readonly offer: (frame: Uint8Array) => boolean
   /** Called when the program asks for it, at most once. */
   readonly openLine: OpenLine
   /** Shows who this is to whoever lists what is running. */
@@ -74,6 +77,9 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
   const say = (message: ToPostmaster): void => carrier.send(encodeToPostmaster(message))
 
   const sayLastWords = (status: ExitStatus.ExitStatus): void => {
+    // The last that it has done, too, is waited for.
+    if (unsaid !== undefined) say({ _tag: "Progress", progress: unsaid })
+    unsaid = undefined
     const words = lastWords(status)
     if (words !== undefined) say(words)
   }
@@ -82,6 +88,40 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
     if (spoken !== undefined || reported.has(name)) return
     reported.add(name)
     say({ _tag: "Report", report: name })
+    if (name === "Ready") beat()
+  }
+
+  // -----------------------------------------------------------------------------
+  // signs of life: a postmaster that does not read is not waited for
+  // -----------------------------------------------------------------------------
+
+  /** How often the postmaster wants a sign that the main loop runs; it goes on as long as this very loop. */
+  let beatMillis: number | undefined
+
+  const beatFrame = encodeToPostmaster({ _tag: "Beat" })
+
+  const beat = (): void => {
+    if (beatMillis === undefined) return
+    const timer = setInterval(() => {
+      if (spoken === undefined) carrier.offer(beatFrame)
+      else clearInterval(timer)
+    }, beatMillis).unref()
+  }
+
+  /** What could not be sent yet. */
+  let unsaid: Progress | undefined
+  const progressRetryMillis = 100
+
+  const progress = (newest: Progress): void => {
+    const waits = unsaid !== undefined
+    unsaid = newest
+    if (!waits) offerProgress()
+  }
+
+  const offerProgress = (): void => {
+    if (unsaid === undefined || spoken !== undefined) return
+    if (carrier.offer(encodeToPostmaster({ _tag: "Progress", progress: unsaid }))) unsaid = undefined
+    else setTimeout(offerProgress, progressRetryMillis).unref()
   }
 
   // -----------------------------------------------------------------------------
@@ -180,6 +220,7 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
 
   const host: WorkerHost = {
     report,
+    progress,
     // An entry that was built with an older core logs in lines, and says with each whether it is a warning.
     log: (entry: LogEntry | string, level?: string) =>
       void (level === "Warn" ? process.stderr : process.stdout).write(
@@ -193,7 +234,8 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
   }
 
   const begin = (launch: LifeOrder): void => {
-    const { entry, name } = launch.registration
+    const { entry, heartbeatMillis, name } = launch.registration
+    beatMillis = heartbeatMillis === undefined ? undefined : Math.floor(heartbeatMillis / 3)
     carrier.entitle(`bgworker: ${name}`)
     void importModule(entry.module).then(
       (module) => {

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import type { Socket } from "node:net"
 import type { Duplex, Readable } from "node:stream"
 import { channelFd } from "./channel.ts"
+import { type LimitOrder, type LimitProblem, setLimits } from "./limits.ts"
 import { lineFd, type OpenLine } from "./line.ts"
 import { isEmpty, signalGroup } from "./processGroup.ts"
 import { openSocketLine } from "./socketLine.ts"
@@ -34,6 +35,8 @@ export interface Forked {
   readonly openLine: OpenLine
   /** Does nothing once the process is gone: the number is not ours any more. */
   readonly kill: (signal: NodeJS.Signals, target: SignalTarget) => void
+  /** Sets limits, in bounded time. Fails with what went wrong; not if the process is gone, which says more. */
+  readonly limit: (order: LimitOrder) => Effect.Effect<void, LimitProblem>
   /** Calls back once. What was left of the group by then has been sent SIGKILL. */
   readonly onGone: (listener: (gone: Gone) => void) => void
   /** Whether nobody is left of those it may have started. */
@@ -45,6 +48,21 @@ export interface Forked {
  * heard of, so that no event of it is missed. Fails with the reason in words.
  */
 export type Fork = <A>(order: ForkOrder, adopt: (forked: Forked) => A) => Effect.Effect<A, string>
+
+/** Sets the limits of a process that this one has borne, or that nobody has who is still there. */
+export const limitHere = (
+  pid: number,
+  order: LimitOrder,
+  isGone: () => boolean
+): Effect.Effect<void, LimitProblem> =>
+  Effect.callback((resume) => {
+    if (isGone()) return resume(Effect.void)
+    setLimits(
+      pid,
+      order,
+      (problem) => resume(problem === undefined || isGone() ? Effect.void : Effect.fail(problem))
+    )
+  })
 
 /** Bears in this process, which is held for as long as the kernel takes to copy its page tables. */
 export const forkHere: Fork = (order, adopt) =>
@@ -73,6 +91,7 @@ export const forkHere: Fork = (order, adopt) =>
         if (target === "Group") signalGroup(pid, signal)
         else child.kill(signal)
       },
+      limit: (order) => limitHere(pid, order, () => gone),
       onGone: (to) => {
         listener = to
       }

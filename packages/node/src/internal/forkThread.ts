@@ -19,6 +19,7 @@ import {
   Worker
 } from "node:worker_threads"
 import type { Forked, Gone } from "./fork.ts"
+import { outOfMemory } from "./limits.ts"
 import { words } from "./startGroup.ts"
 import { openThreadLine } from "./threadLine.ts"
 import { makeThreadReader, type ThreadOutput } from "./threadOutput.ts"
@@ -95,7 +96,9 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
     let listener: ((gone: Gone) => void) | undefined
     // What the thread itself could not catch: it has run out of memory, or its program does not even load.
     worker.on("error", (cause) => {
-      lost ??= words(cause)
+      lost ??= "code" in cause && cause.code === "ERR_WORKER_OUT_OF_MEMORY"
+        ? outOfMemory({ heap: order.resourceLimits.maxOldGenerationSizeMb })
+        : words(cause)
     })
     const finish = (gone: Gone): void => {
       if (over) return
@@ -134,6 +137,8 @@ export const forkThread = <A>(order: ThreadOrder, adopt: (forked: Forked) => A):
           finish({ code: null, signal: null, lost: "blocks outside of JavaScript and cannot be ended" })
         }, endPatienceMillis).unref()
       },
+      // It was born with all that a thread can have.
+      limit: () => Effect.void,
       onGone: (to) => {
         listener = to
       },

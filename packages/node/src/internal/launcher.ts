@@ -18,16 +18,13 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as ChildProcess from "node:child_process"
 import { Socket } from "node:net"
-import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
-import { type Fork, type Forked, forkHere, type Gone } from "./fork.ts"
+import { launcherFile } from "./bootstrap.ts"
+import { type Fork, type Forked, forkHere, type Gone, limitHere } from "./fork.ts"
 import { type FromLauncher, pipesPerBirth, type Ticket, type ToLauncher } from "./launcherProtocol.ts"
+import type { LimitProblem } from "./limits.ts"
 import * as ProcessGroup from "./processGroup.ts"
 import { openSocketLine } from "./socketLine.ts"
 import type { ForkOrder } from "./startGroup.ts"
-
-/** The program lies beside the modules that applications import, and has their extension. */
-const program = fileURLToPath(new URL(`../NodeLauncherMain${Path.extname(import.meta.filename)}`, import.meta.url))
 
 /** One that lives shorter than this is not replaced at once. */
 const healthyMillis = 1_000
@@ -52,6 +49,13 @@ interface Pending {
   readonly pipes: Array<Pipe>
   readonly born: (pid: number, pipes: ReadonlyArray<Pipe>) => void
   readonly failed: (detail: string) => void
+}
+
+/** Limits that are to be set, and are not answered. */
+interface Limiting {
+  owed: number
+  readonly answered: (problem: LimitProblem | undefined) => void
+  readonly lost: () => void
 }
 
 /** A process that a launcher has borne. */
@@ -81,6 +85,7 @@ const identity = (): string =>
 export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function*() {
   const log = Effect.runForkWith(yield* Effect.context())
   const pending = new Map<Ticket, Pending>()
+  const limiting = new Map<Ticket, Limiting>()
   const living = new Map<Ticket, Living>()
   /** Children of launchers that are gone; and our own, whom only a launcher can end when we are. */
   const wards = new Set<number>()
@@ -123,6 +128,10 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
         pending.get(message.ticket)?.failed(message.detail)
         pending.delete(message.ticket)
         return hold()
+      case "Limited":
+        limiting.get(message.ticket)?.answered(message.problem)
+        limiting.delete(message.ticket)
+        return
       case "Gone": {
         const one = living.get(message.ticket)
         living.delete(message.ticket)
@@ -165,7 +174,7 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
     }
     try {
       // Wards are named on the command line: we may be gone before it listens to us.
-      child = ChildProcess.spawn(process.execPath, [program, ...Array.from(wards, String)], {
+      child = ChildProcess.spawn(process.execPath, [launcherFile, ...Array.from(wards, String)], {
         stdio: ["ignore", "ignore", "inherit", "ipc"],
         detached: true,
         env: environment()
@@ -198,6 +207,8 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
       birth.failed("its launcher process was lost")
     }
     pending.clear()
+    for (const one of limiting.values()) one.lost()
+    limiting.clear()
     for (const one of living.values()) {
       guard(one.pid)
       // The launcher may not have come to it.
@@ -215,10 +226,10 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
 
   // Counted in looks, so that a stall of ours is not taken for one of the launcher's.
   const look = (): void => {
-    for (const one of pending.values()) one.owed++
+    for (const one of [...pending.values(), ...limiting.values()]) one.owed++
     for (const one of living.values()) if (one.killed || one.channel.closed) one.owed++
     const owes = (one: { readonly owed: number }): boolean => one.owed > maxOwed
-    if ([...pending.values(), ...living.values()].some(owes)) launcher?.kill("SIGKILL")
+    if ([...pending.values(), ...limiting.values(), ...living.values()].some(owes)) launcher?.kill("SIGKILL")
   }
 
   const guard = (pid: number): void => {
@@ -265,6 +276,18 @@ export const make: Effect.Effect<Fork, never, Scope.Scope> = Effect.gen(function
         // Nobody's child any more. With its channel open it is alive, and its number its own.
         if (!channel.closed) ProcessGroup.signal(pid, signal, target)
       },
+      limit: (order) =>
+        Effect.callback((resume) => {
+          // Who is nobody's child any more is alive, and its number its own, as long as its channel is open.
+          const lost = (): void => resume(limitHere(pid, order, () => over || channel.closed))
+          if (!living.has(ticket)) return lost()
+          limiting.set(ticket, {
+            owed: 0,
+            answered: (problem) => resume(problem === undefined ? Effect.void : Effect.fail(problem)),
+            lost
+          })
+          tell({ _tag: "Limit", ticket, order })
+        }),
       onGone: (to) => {
         listener = to
       }

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type { SignalTarget } from "@effect-postmaster/core/WorkerSignal"
+import type { LimitOrder, LimitProblem } from "./limits.ts"
 import type { ForkOrder } from "./startGroup.ts"
 
 /** Names one birth and the life that follows. */
@@ -23,6 +24,8 @@ export type ToLauncher =
     readonly signal: NodeJS.Signals
     readonly target: SignalTarget
   }
+  /** Once for each life. */
+  | { readonly _tag: "Limit"; readonly ticket: Ticket; readonly order: LimitOrder }
   /** A living group that somebody else has borne shall end with the application, too. */
   | { readonly _tag: "Guard"; readonly pid: number }
   | { readonly _tag: "Forget"; readonly pid: number }
@@ -31,6 +34,8 @@ export type FromLauncher =
   /** Comes once with each pipe: standard output, standard error, the channel, the data line. */
   | { readonly _tag: "Forked"; readonly ticket: Ticket; readonly pid: number }
   | { readonly _tag: "NotForked"; readonly ticket: Ticket; readonly detail: string }
+  /** Answers a `Limit`. Without a problem if the process is gone, too. */
+  | { readonly _tag: "Limited"; readonly ticket: Ticket; readonly problem: LimitProblem | undefined }
   | {
     readonly _tag: "Gone"
     readonly ticket: Ticket

@@ -78,6 +78,24 @@ export const inheritedFlags = (execArgv: ReadonlyArray<string>): Array<string> =
   return kept
 }
 
+/**
+ * Flags that would say more of the heap than a worker's own limit: a share of
+ * the machine's memory comes before a size, wherever the two stand.
+ */
+const isHeapShare = (flag: string): boolean => nameOf(flag.replaceAll("_", "-")) === "--max-old-space-size-percentage"
+
+const partsOf = (nodeOptions: string): ReadonlyArray<string> =>
+  nodeOptions.match(/(?:"(?:\\.|[^"\\])*"|[^\s"])+/g) ?? []
+
+/** Filters arguments for a worker whose heap has a limit of its own, and adds it. */
+export const withHeap = (flags: ReadonlyArray<string>, heap: number): Array<string> => [
+  ...flags.filter((flag) => !isHeapShare(flag)),
+  `--max-old-space-size=${heap}`
+]
+
+/** Filters `NODE_OPTIONS` for such a worker. */
+export const nodeOptionsWithHeap = (options: string): string =>
+  partsOf(options).filter((flag) => !isHeapShare(flag)).join(" ")
+
 /** Filters `NODE_OPTIONS`, whose arguments are parted by spaces outside of double quotes and stay as they are quoted. */
-export const inheritedNodeOptions = (options: string): string =>
-  inheritedFlags(options.match(/(?:"(?:\\.|[^"\\])*"|[^\s"])+/g) ?? []).join(" ")
+export const inheritedNodeOptions = (options: string): string => inheritedFlags(partsOf(options)).join(" ")

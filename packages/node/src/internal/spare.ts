@@ -3,11 +3,13 @@
  * that still holds when a launch wants it.
  *
  * What a process is cannot be changed once it has begun: program, flags,
- * environment, working directory, user. Nor can a module that it has imported.
+ * environment, working directory, user, the size of its heap. Nor can a module
+ * that it has imported.
  *
  * @since 0.1.0
  */
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
+import { isInborn } from "@effect-postmaster/core/Limits"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import type { Launch, Spare } from "@effect-postmaster/core/Spawner"
 import * as Effect from "effect/Effect"
@@ -63,7 +65,8 @@ export const makeSpare = (
     take: ({ registration }, now) => {
       // A module that could not be imported once cannot be imported in that process any more.
       if (taken) return false
-      taken = !worker.isGone() && now === surroundings && !failed.includes(registration.entry.module) &&
+      taken = !worker.isGone() && !isInborn(registration.limits) && now === surroundings &&
+        !failed.includes(registration.entry.module) &&
         changed() === undefined
       return taken
     }

@@ -7,8 +7,16 @@
  */
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
 import type { Pid } from "@effect-postmaster/core/Identity"
-import { type Child, type ChildReport, type Launch, type Spare, Spawner } from "@effect-postmaster/core/Spawner"
-import { NotSupported, ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
+import type { Limits } from "@effect-postmaster/core/Limits"
+import {
+  type Child,
+  type ChildReport,
+  type Launch,
+  type SignOfLife,
+  type Spare,
+  Spawner
+} from "@effect-postmaster/core/Spawner"
+import { LimitNotSet, NotSupported, ProcessNotStarted, SpawnError } from "@effect-postmaster/core/SpawnError"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
@@ -16,12 +24,16 @@ import * as Semaphore from "effect/Semaphore"
 import * as Os from "node:os"
 import { encodeToWorker, maxFrameToWorker } from "./channel.ts"
 import type { Forked } from "./fork.ts"
+import { limitOrder, type LimitProblem } from "./limits.ts"
 import { inheritedNodeOptions } from "./nodeFlags.ts"
 import { isSpareProcess, makeSpare, type SpareProcess } from "./spare.ts"
 import { awaitAtMost, makeWorkerProcess, type WorkerProcess } from "./workerProcess.ts"
 
-/** Bears one more, and has it adopted in the turn in which it can first be heard of. Fails with the reason in words. */
-export type Bear = <A>(adopt: (forked: Forked) => A) => Effect.Effect<A, string>
+/**
+ * Bears one more, with what it must be born with, and has it adopted in the turn
+ * in which it can first be heard of. Fails with the reason in words.
+ */
+export type Bear = <A>(adopt: (forked: Forked) => A, limits: Limits) => Effect.Effect<A, string>
 
 /** How many workers this process is in: 0 for an application, 1 for its worker. */
 const depthVariable = "EFFECT_POSTMASTER_DEPTH"
@@ -48,6 +60,9 @@ const notSupported = (launch: Launch, detail: string): SpawnError =>
 
 const notStarted = (worker: string, detail: string): SpawnError =>
   new SpawnError({ reason: new ProcessNotStarted({ worker, detail }) })
+
+const notLimited = (launch: Launch, { detail, limits }: LimitProblem): SpawnError =>
+  new SpawnError({ reason: new LimitNotSet({ worker: launch.registration.name, limits, detail }) })
 
 /** The frame that carries the launch, made before there is a process, since it can be refused. */
 const launchFrame = Effect.fnUntraced(function*(launch: Launch): Effect.fn.Return<Uint8Array, SpawnError> {
@@ -87,9 +102,9 @@ interface Born {
   readonly worker: WorkerProcess
 }
 
-const born = (bear: Bear): Effect.Effect<Born, string> =>
+const born = (bear: Bear, limits: Limits = {}): Effect.Effect<Born, string> =>
   Effect.tap(
-    bear((forked) => ({ pid: forked.pid, worker: makeWorkerProcess(forked) })),
+    bear((forked) => ({ pid: forked.pid, worker: makeWorkerProcess(forked) }), limits),
     // Detached, because it ends by itself once the worker has, which the
     // finalizer sees to; it inherits the caller's loggers like any fork.
     ({ worker }) => Effect.forkDetach(worker.watch, { startImmediately: true })
@@ -118,7 +133,10 @@ export const make = Effect.fnUntraced(function*(
   ) {
     yield* restore(Semaphore.take(boots, 1))
     const { worker } = yield* Effect.onError(
-      Effect.mapError(born(bear), (detail) => notStarted(launch.registration.name, detail)),
+      Effect.mapError(
+        born(bear, launch.registration.limits),
+        (detail) => notStarted(launch.registration.name, detail)
+      ),
       () => Semaphore.release(boots, 1)
     )
     yield* Effect.forkDetach(
@@ -130,18 +148,22 @@ export const make = Effect.fnUntraced(function*(
 
   const spawn = Effect.fnUntraced(function*(
     launch: Launch,
-    report: (report: ChildReport) => void,
+    report: (report: ChildReport | SignOfLife) => void,
     spare?: Spare
   ): Effect.fn.Return<Child, SpawnError, Scope.Scope> {
     const refusal = refuse(launch)
     if (refusal !== undefined) return yield* notSupported(launch, refusal)
     const frame = yield* launchFrame(launch)
+    const limits = limitOrder(launch.registration.limits)
+    if (limits !== undefined && "detail" in limits) return yield* notLimited(launch, limits)
     const worker = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
       const warm = isSpareProcess(spare) && spare.take(launch, surroundings())
       const worker = warm ? spare.worker : yield* bearCold(launch, restore)
       yield* Effect.addFinalizer(() => worker.end)
       return worker
     }))
+    // Before the launch: what a worker does is limited from the beginning.
+    if (limits !== undefined) yield* Effect.mapError(worker.limit(limits), (problem) => notLimited(launch, problem))
     return worker.launch(launch, frame, report)
   })
 

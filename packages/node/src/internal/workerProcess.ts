@@ -10,7 +10,8 @@
  * @since 0.1.0
  */
 import * as ExitStatus from "@effect-postmaster/core/ExitStatus"
-import type { Child, ChildReport, Launch } from "@effect-postmaster/core/Spawner"
+import type { Limits } from "@effect-postmaster/core/Limits"
+import type { Child, ChildReport, Launch, SignOfLife } from "@effect-postmaster/core/Spawner"
 import type { SignalTarget, WorkerSignal } from "@effect-postmaster/core/WorkerSignal"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -22,12 +23,16 @@ import {
   decodeToPostmaster,
   encodeToWorker,
   hear,
+  isSign,
   maxFrameFromWorker,
+  maxSigns,
   type Said,
   type ToPostmaster
 } from "./channel.ts"
 import type { Forked, Gone } from "./fork.ts"
 import { makeDeframer } from "./frames.ts"
+import { outOfMemory } from "./limits.ts"
+import { type OomKills, oomKills } from "./oomKills.ts"
 import { boundDrains, type Drain, makeTap, relayLines, type Tap } from "./output.ts"
 import { readOut } from "./readOut.ts"
 import { type Identity, logLine, logLost } from "./workerLog.ts"
@@ -35,7 +40,9 @@ import { type Identity, logLine, logLost } from "./workerLog.ts"
 /** A process that was born, with what the holder of its scope needs beyond the contract. */
 export interface WorkerProcess {
   /** Makes it a worker. Once; `frame` is what carries the launch. */
-  readonly launch: (launch: Launch, frame: Uint8Array, report: (report: ChildReport) => void) => Child
+  readonly launch: (launch: Launch, frame: Uint8Array, report: Report) => Child
+  /** Sets limits, before the launch. */
+  readonly limit: Forked["limit"]
   /** Makes it a spare that imports these modules. Once, and before the launch. */
   readonly prepare: (modules: ReadonlyArray<string>) => Effect.Effect<Prepared>
   /** Returns when it listens, or is gone. */
@@ -48,6 +55,9 @@ export interface WorkerProcess {
   /** Ends the whole group and returns when it is gone, or after a bound. */
   readonly end: Effect.Effect<void>
 }
+
+/** Hears what a worker says while it lives. */
+export type Report = (report: ChildReport | SignOfLife) => void
 
 /** What a spare has made of the modules it was to import. */
 export type Prepared = Extract<ToPostmaster, { readonly _tag: "Prepared" }>
@@ -73,6 +83,13 @@ const spoken = ({ code, error, outcome }: Extract<ToPostmaster, { readonly _tag:
   ...(error === undefined ? undefined : { error }),
   ...(outcome === undefined || code !== 0 ? undefined : { outcome })
 })
+/** How V8 ends its process when it cannot go on, and how a shell calls the first of them. */
+const aborts: ReadonlySet<NodeJS.Signals> = new Set(["SIGABRT", "SIGTRAP", "SIGILL"])
+const abortedCode = 134
+
+/** The words in which V8 says that there is no memory left, for objects or for itself. */
+const isOutOfMemory = (line: string): boolean =>
+  line.includes("out of memory") && /^(?:FATAL ERROR: |# Fatal ).*\b(?:heap|process) out of memory\b/.test(line)
 
 const politeSignals: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 
@@ -108,8 +125,10 @@ const writeAround = (socket: Duplex, bytes: Uint8Array, whenTaken: () => void): 
 
 /** Takes over a process just born, in the turn in which it can first be heard of. */
 export const makeWorkerProcess = (
-  { channel, isEmpty, kill, onGone, openLine, pid, ...output }: Forked
+  { channel, isEmpty, kill, limit, onGone, openLine, pid, ...output }: Forked,
+  kills: OomKills = oomKills
 ): WorkerProcess => {
+  kills.note()
   const stdout = makeTap(output.stdout)
   const stderr = makeTap(output.stderr)
   const exit = Deferred.makeUnsafe<ExitStatus.ExitStatus>()
@@ -119,9 +138,13 @@ export const makeWorkerProcess = (
   const prepared = Deferred.makeUnsafe<Prepared>()
 
   /** Hears the worker's reports, once there is a launch. */
-  let report: ((report: ChildReport) => void) | undefined
+  let report: Report | undefined
   /** Who it is, in the log. */
   let identity: Identity = { spare: pid }
+  /** What it is held to, once there is a launch. */
+  let limits: Limits = {}
+  /** V8 has said on standard error that there is no memory left. Anybody can say that, so it is believed of an abort only. */
+  let saidOutOfMemory = false
   /** Set by the exit event. From then on the number `pid` is not ours to signal. */
   let gone: Gone | undefined
   /** The signals that end workers and that we have sent. */
@@ -130,6 +153,8 @@ export const makeWorkerProcess = (
   const postponed = new Set<"SIGHUP" | "SIGUSR1">()
   let said: Said = new Set()
   let lastWords: Extract<ExitStatus.ExitStatus, { readonly _tag: "Exited" }> | undefined
+  let signs = 0
+  const bornAt = performance.now()
   /** What was wrong with what it sent. Ends the belief in everything else it said. */
   let violation: string | undefined
 
@@ -153,6 +178,9 @@ export const makeWorkerProcess = (
     const heard = hear(said, message.success)
     if (Result.isFailure(heard)) return violate(`sent ${heard.failure} on its control channel`)
     said = heard.success
+    if (isSign(message.success) && ++signs > maxSigns(performance.now() - bornAt)) {
+      return violate(`sent ${signs} signs of life on its control channel, more than anybody needs`)
+    }
     switch (message.success._tag) {
       case "Listening":
         Deferred.doneUnsafe(booted, Effect.void)
@@ -163,6 +191,10 @@ export const makeWorkerProcess = (
       case "Report":
         if (report === undefined) return violate(`sent ${message.success.report} before it was launched`)
         return report(message.success.report)
+      case "Beat":
+      case "Progress":
+        if (report === undefined) return violate(`sent ${message.success._tag} before it was launched`)
+        return report(message.success)
       case "LastWords":
         lastWords = spoken(message.success)
         return
@@ -280,14 +312,30 @@ export const makeWorkerProcess = (
     if (signal !== null && !ordered.has(signal) && !said.has("Listening") && politeSignals.has(signal)) {
       return ExitStatus.exited(1, { kind: "Interrupted", message: `it was ended by ${signal} before it listened` })
     }
-    if (signal !== null) return ExitStatus.signaled(signal, { ordered: ordered.has(signal) })
+    if (signal !== null) {
+      return ordered.has(signal)
+        ? ExitStatus.signaled(signal, { ordered: true })
+        : ExitStatus.signaled(signal, { detail: whyOf(signal) })
+    }
     if (code === null || lost !== undefined) {
       return lastWords ?? ExitStatus.lost(lost ?? "left when nobody was there to be told how")
     }
     // Codes are not believed alone: one that never listened may be Node's own, one that broke off meant to say more.
     if (!said.has("Listening")) return ExitStatus.lost(`left with exit code ${code} before it listened`)
     if (deframer.isMidFrame()) return ExitStatus.lost(`left with exit code ${code} in the middle of a frame`)
+    if (code === abortedCode && code !== lastWords?.code && saidOutOfMemory) {
+      return ExitStatus.exited(code, { kind: "Defect", message: `it ${outOfMemory(limits)}` })
+    }
     return code === lastWords?.code ? lastWords : ExitStatus.exited(code)
+  }
+
+  /** What a signal that nobody has ordered is due to. */
+  const whyOf = (signal: NodeJS.Signals): string | undefined => {
+    if (saidOutOfMemory && aborts.has(signal)) return `it ${outOfMemory(limits)}`
+    if (signal === "SIGKILL" && kills.take()) return "it was probably killed by the system for want of memory"
+    return signal === "SIGXCPU" && limits.cpuTimeMillis !== undefined
+      ? `it used up its time on the processor (limit ${limits.cpuTimeMillis / 1_000} s)`
+      : undefined
   }
 
   const relay = (
@@ -305,6 +353,7 @@ export const makeWorkerProcess = (
   const logOut = (line: string) => logLine(line, "Info", identity)
   const logError = (line: string) => {
     remember(line)
+    if (isOutOfMemory(line)) saidOutOfMemory = true
     return logLine(line, "Warn", identity)
   }
 
@@ -339,9 +388,11 @@ export const makeWorkerProcess = (
     launch: ({ ref, registration }, frame, to) => {
       identity = { worker: registration.name, slot: ref.slot, generation: ref.generation, pid }
       report = to
+      limits = registration.limits ?? {}
       if (gone === undefined) writeAround(channel, frame, requestPostponed)
       return child
     },
+    limit,
     prepare: (modules) => {
       writeAround(channel, encodeToWorker({ _tag: "Prepare", modules }), requestPostponed)
       return Deferred.await(prepared)

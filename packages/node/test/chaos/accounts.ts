@@ -4,6 +4,7 @@
  * caused.
  */
 import type { ExitStatus } from "@effect-postmaster/core/ExitStatus"
+import type { Missed } from "@effect-postmaster/core/Missed"
 import { wrongly } from "./callers.ts"
 import type { Entry } from "./crew.ts"
 import type { Report, Tenancy } from "./protocol.ts"
@@ -29,6 +30,9 @@ export const everyExitIsReported = (reports: ReadonlyArray<Report>, entries: Rea
         break
       case "NotStarted":
         begun.delete(report.tenancy)
+        break
+      case "Hung":
+        if (lives.get(report.pid)?.exits !== 0) throw new Violation(`pid ${report.pid} hangs and does not live`)
         break
       case "Exited": {
         const life = lives.get(report.pid)
@@ -104,6 +108,15 @@ export interface Harm {
   readonly killed: Set<number>
 }
 
+/** Who may be found to hang, and for want of what. */
+const mayMiss: { readonly [name: string]: Missed } = {
+  beats: "Heartbeat",
+  attachedBeats: "Heartbeat",
+  stalls: "Progress",
+  blocks: "Heartbeat",
+  dawdles: "Ready"
+}
+
 /** Nothing is reported for which nothing was done. */
 export const nothingIsUncaused = (reports: ReadonlyArray<Report>, { killed, launcherHurt }: Harm): void => {
   for (const report of reports) {
@@ -120,6 +133,9 @@ export const nothingIsUncaused = (reports: ReadonlyArray<Report>, { killed, laun
         if (launcherHurt && killed.has(report.pid)) break
         throw new Violation(`${report.name} (pid ${report.pid}) ${detail}`)
       }
+      case "Hung":
+        if (mayMiss[report.name] === report.missed) break
+        throw new Violation(`${report.name} (pid ${report.pid}) is said to hang for want of ${report.missed}`)
       case "SpareLost": {
         const { cause, detail } = report.loss
         if (cause === "Outdated" || detail.includes("SIGKILL") || detail.includes("had not imported")) break
@@ -166,6 +182,9 @@ export const seen = (reports: ReadonlyArray<Report>, count: (what: string, by?: 
       case "Called":
         count("seen: calls answered", report.answered)
         count("seen: calls that ended with their worker", report.stopped)
+        break
+      case "Hung":
+        count(`seen: hung, ${report.missed}`)
         break
       case "Crash":
         count("seen: crashes of the attached")

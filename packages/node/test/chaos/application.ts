@@ -58,6 +58,8 @@ const onEvent = (event: PostmasterEvent): void => {
       const { name, pid, status, verdict } = event
       return say({ _tag: "Exited", pid, name, status, verdict })
     }
+    case "Hung":
+      return say({ _tag: "Hung", pid: event.pid, name: event.name, missed: event.missed })
     case "SpareStarting":
     case "SpareEnded":
     case "SpareReady":

@@ -88,6 +88,12 @@ const kinds: ReadonlyArray<Kind> = [
   "begets",
   "begetsAndReturns",
   "begetsAndCrashes",
+  "beats",
+  "beats",
+  "attachedBeats",
+  "stalls",
+  "blocks",
+  "dawdles",
   "missing",
   "answers",
   "answers",
@@ -239,7 +245,7 @@ export const run = async (options: Options): Promise<Outcome> => {
       entry.pid === entry.group && (kind === undefined || entry.kind === kind) && ground.isOurs(entry.pid)
     ).map((entry) => entry.pid)
   const workers = (): ReadonlyArray<number> => leaders()
-  const spinners = (): ReadonlyArray<number> => leaders("spinsForGood")
+  const spinners = (): ReadonlyArray<number> => [...leaders("spinsForGood"), ...leaders("blocks")]
   const grandchildren = (): ReadonlyArray<number> =>
     ground.entries().filter((entry) => entry.pid !== entry.group && ground.isOurs(entry.pid)).map((entry) => entry.pid)
   const spares = (): ReadonlyArray<number> => ground.survivors().filter(Ground.isSpare)

@@ -63,6 +63,11 @@ export const crew = {
   begets: define("begets", { restart: "500 millis" }),
   begetsAndReturns: define("begetsAndReturns"),
   begetsAndCrashes: define("begetsAndCrashes", { restart: "500 millis" }),
+  beats: define("beats", { heartbeat: "2 seconds", restart: "200 millis" }),
+  attachedBeats: define("attachedBeats", { heartbeat: "2 seconds", ...attached }),
+  stalls: define("stalls", { progressTimeout: "1 second", restart: "200 millis" }),
+  blocks: define("blocks", { heartbeat: "1 second", restart: "500 millis" }),
+  dawdles: define("dawdles", { readyTimeout: "500 millis", restart: "500 millis" }),
   missing: define("missing", { restart: "400 millis" })
 }
 
@@ -83,7 +88,25 @@ export const works = main(crew.works, () => Effect.void)
 export const fails = main(crew.fails, () => Effect.fail("chaos"))
 export const attachedFails = main(crew.attachedFails, () => Effect.fail("chaos"))
 
+export const beats = main(crew.beats, () => Effect.never)
+export const attachedBeats = main(crew.attachedBeats, () => Effect.never)
+
 // --- those who do not ---
+
+export const stalls = main(crew.stalls, () => Effect.never)
+
+/** Would never hear anything any more, and is noticed. */
+export const blocks = main(crew.blocks, () =>
+  Effect.sync(() => {
+    Os.setPriority(Os.constants.priority.PRIORITY_LOW)
+    for (;;);
+  }))
+
+export const dawdles = BackgroundWorker.main(
+  crew.dawdles,
+  ({ ledger }) => Effect.andThen(sign(ledger, "dawdles"), Effect.never),
+  { ready: "Manual" }
+)
 
 export const dies = main(crew.dies, () => Effect.die(new Error("chaos")))
 export const attachedDies = main(crew.attachedDies, () => Effect.die(new Error("chaos")))

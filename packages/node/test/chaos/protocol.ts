@@ -1,5 +1,6 @@
 /** What the chaos and its application say to each other. */
 import type { ExitStatus, Verdict } from "@effect-postmaster/core/ExitStatus"
+import type { Missed } from "@effect-postmaster/core/Missed"
 import type { SpareSnapshot } from "@effect-postmaster/core/Snapshot"
 import type { SpareLoss } from "@effect-postmaster/core/SpareLoss"
 import type { Kind } from "./crew.ts"
@@ -51,6 +52,7 @@ export type Report =
     readonly status: ExitStatus
     readonly verdict: Verdict
   }
+  | { readonly _tag: "Hung"; readonly pid: number; readonly name: string; readonly missed: Missed }
   | { readonly _tag: "SpareStarting"; readonly spare: number }
   | { readonly _tag: "SpareReady"; readonly spare: number; readonly pid: number }
   | { readonly _tag: "SpareLost"; readonly spare: number; readonly loss: SpareLoss }
