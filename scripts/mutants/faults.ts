@@ -677,6 +677,21 @@ export const faults: ReadonlyArray<Fault> = [
       "tenant.job && !SlotTable"
     ],
     [
+      "nobody is too old",
+      "else if (life._tag === \"Running\" && life.told === undefined) ask(turn, tenant, \"Process\", \"Recycled\")",
+      ""
+    ],
+    [
+      "whoever grows old has failed",
+      "judged === \"Failed\" && life.stopCause === \"Recycled\" ? \"Again\" : judged",
+      "judged"
+    ],
+    [
+      "an old one that may take for ever to end is pressed by its age",
+      "  life.killAt = undefined\n  if (Number.isFinite(millis))",
+      "  if (Number.isFinite(millis))"
+    ],
+    [
       "whoever asks for another life spins",
       "wish.delayMillis : 0, leastCycleMillis - lived, 0)",
       "wish.delayMillis : 0, 0)"

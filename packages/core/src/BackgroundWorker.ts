@@ -78,6 +78,7 @@ export interface BackgroundWorker<out Args extends ArgsSchema, out Rpcs extends 
   readonly readyTimeoutMillis: number | undefined
   readonly heartbeatMillis: number | undefined
   readonly progressTimeoutMillis: number | undefined
+  readonly recycleAfterMillis: number | undefined
   readonly limits: Limits.Limits | undefined
   readonly stopLadder: ReadonlyArray<Rung> | undefined
   readonly spare: boolean
@@ -159,6 +160,13 @@ export interface Options<Args extends ArgsSchema, Rpcs extends Rpc.Any = never> 
    */
   readonly progressTimeout?: Duration.Input | undefined
   /**
+   * How old a life may grow: then it is asked to end, as by `terminate`, and
+   * another one begins, which is no failure. At least 100 ms. Defaults to as old
+   * as it likes. A program that wants another life for other reasons, memory or
+   * the number of calls, returns `Outcome.recycle`.
+   */
+  readonly recycleAfter?: Duration.Input | undefined
+  /**
    * What the worker is sent when it is to end, and for how long each signal may
    * be ignored: 1 to 8 of them, none gentler than the one before. SIGKILL to its
    * process group always comes last. Defaults to SIGTERM and the `stopTimeout`,
@@ -233,6 +241,7 @@ export const make = <Args extends ArgsSchema = typeof Schema.Void, Rpcs extends 
   readyTimeoutMillis: toMillis(options.readyTimeout),
   heartbeatMillis: toMillis(options.heartbeat),
   progressTimeoutMillis: toMillis(options.progressTimeout),
+  recycleAfterMillis: toMillis(options.recycleAfter),
   limits: Limits.fromInput(options.limits ?? {}),
   stopLadder: options.stopLadder && toRungs(options.stopLadder),
   spare: options.spare ?? true,
@@ -392,6 +401,7 @@ const makeTemplate = /* @__PURE__ */ Effect.fnUntraced(function*(
     ...(self.readyTimeoutMillis === undefined ? undefined : { readyTimeoutMillis: self.readyTimeoutMillis }),
     ...(self.heartbeatMillis === undefined ? undefined : { heartbeatMillis: self.heartbeatMillis }),
     ...(self.progressTimeoutMillis === undefined ? undefined : { progressTimeoutMillis: self.progressTimeoutMillis }),
+    ...(self.recycleAfterMillis === undefined ? undefined : { recycleAfterMillis: self.recycleAfterMillis }),
     ...(self.limits === undefined ? undefined : { limits: self.limits }),
     // No spare has been born with its limits, so none is made for it.
     ...(self.spare && !Limits.isInborn(self.limits) ? undefined : { spare: false }),

@@ -224,6 +224,9 @@ export const Registration = Schema.Struct({
   /** How long a ready worker may make no progress, in milliseconds; absent: for ever. */
   // @effect-diagnostics-next-line schemaNumber:off
   progressTimeoutMillis: Schema.optionalKey(Schema.Number),
+  /** How old a life may grow before another one takes over, in milliseconds; absent: as old as it likes. */
+  // @effect-diagnostics-next-line schemaNumber:off
+  recycleAfterMillis: Schema.optionalKey(Schema.Number),
   /** What it is held to; absent: nothing of its own. */
   limits: Schema.optionalKey(Limits.Limits),
   /** In the place of SIGTERM and its timeout; SIGKILL comes after the last rung. */
@@ -355,7 +358,8 @@ const leastWatchMillis = 100
 const watches = [
   ["ready timeout", "readyTimeoutMillis"],
   ["heartbeat", "heartbeatMillis"],
-  ["progress timeout", "progressTimeoutMillis"]
+  ["progress timeout", "progressTimeoutMillis"],
+  ["recycling age", "recycleAfterMillis"]
 ] as const
 
 const checkWatches = (self: Registration): RegistrationErrorReason | undefined => {
@@ -422,7 +426,7 @@ export const isSameDefinition = (self: Registration, that: Registration): boolea
  *
  * The order is fixed: name, type and key, database without shared memory,
  * database at postmaster start, restart policy, stop timeout, stop ladder, ready
- * timeout, heartbeat, progress timeout, limits, parallel with restart.
+ * timeout, heartbeat, progress timeout, recycling age, limits, parallel with restart.
  *
  * @category validation
  * @since 0.1.0

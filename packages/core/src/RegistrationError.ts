@@ -162,7 +162,8 @@ export class InvalidInterval extends Schema.TaggedError<InvalidInterval>(
     "stop ladder",
     "ready timeout",
     "heartbeat",
-    "progress timeout"
+    "progress timeout",
+    "recycling age"
   ]),
   value: Schema.String,
   detail: Schema.String

@@ -16,6 +16,7 @@ export const StopCause = Schema.Literals([
   "ResourceNeeded",
   "OwnerEnded",
   "Replaced",
+  "Recycled",
   "NotReady",
   "NoHeartbeat",
   "NoProgress",
@@ -25,9 +26,10 @@ export const StopCause = Schema.Literals([
 
 /**
  * Why the postmaster has told a worker to end: its holder has terminated it,
- * somebody needs what it uses, the life it belongs to is over, its
- * successor is ready, it did not become ready in time, its event loop was silent
- * for too long, it made no progress for too long, the postmaster shuts down, or another attached worker has crashed.
+ * somebody needs what it uses, the life it belongs to is over, its successor is
+ * ready, it has grown old enough for another life, it did not become ready in
+ * time, its event loop was silent for too long, it made no progress for too long,
+ * the postmaster shuts down, or another attached worker has crashed.
  *
  * @category models
  * @since 0.1.0
@@ -39,6 +41,7 @@ const words: { readonly [K in StopCause]: string } = {
   ResourceNeeded: "somebody needs what it uses",
   OwnerEnded: "the worker it belongs to has ended",
   Replaced: "its successor is ready",
+  Recycled: "it was old enough for another life",
   NotReady: "it was not ready in time",
   NoHeartbeat: "it hung: no heartbeat",
   NoProgress: "it hung: no progress",

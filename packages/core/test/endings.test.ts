@@ -195,6 +195,79 @@ describe("lives that ask for another", () => {
       )
     }))
 
+  const young = Restart.giveUp(Restart.exponential("1 minute"), { failures: 1, within: "1 hour" })
+
+  test("old enough, it is asked to end and has another life at once, however often; that is no failure", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { journal } = yield* TestSpawner
+      const worker = yield* postmaster.register(
+        BackgroundWorker.make("mayfly", { entry, restart: young, recycleAfter: "10 seconds" })
+      )
+      yield* TestClock.adjust("35 seconds")
+      assert.deepStrictEqual(
+        (yield* worker.history).map(({ endedAt, startedAt, stopCause, verdict }) => [
+          startedAt,
+          endedAt,
+          stopCause,
+          verdict
+        ]),
+        [0, 10_000, 20_000].map((at) => [at, at + 10_000, "Recycled" as const, "Again" as const])
+      )
+      assert.strictEqual((yield* worker.status)._tag, "Ready")
+      const signals = (yield* journal).flatMap((entry) => entry._tag === "Signaled" ? [entry.signal] : [])
+      assert.deepStrictEqual(signals, ["SIGTERM", "SIGTERM", "SIGTERM"])
+    }))
+
+  test("one that does not obey is killed in time, and one that may take for ever is not", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("deaf", Script.hangs(), Script.serves())
+      yield* script("slow", Script.hangs())
+      const define = (name: string, stopTimeout: "5 seconds" | "Infinity") =>
+        BackgroundWorker.make(name, { entry, restart: young, recycleAfter: "10 seconds", stopTimeout })
+      const deaf = yield* postmaster.register(define("deaf", "5 seconds"))
+      const slow = yield* postmaster.register(define("slow", "Infinity"))
+      yield* TestClock.adjust("16 seconds")
+      assert.deepStrictEqual(
+        (yield* deaf.history).map(({ endedAt, status, verdict }) => [endedAt, status._tag, verdict]),
+        [[15_000, "Signaled", "Again"]]
+      )
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* slow.history, [])
+    }))
+
+  test("whoever is terminated as it grows old has no other life, and one that is done is done", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("late", Script.serves({ obeys: "5 seconds" }))
+      yield* script("done", Script.exits(0, { after: "11 seconds", obeys: "Infinity" }))
+      const define = (name: string) =>
+        BackgroundWorker.make(name, { entry, restart: young, recycleAfter: "10 seconds" })
+      const late = yield* postmaster.register(define("late"))
+      const done = yield* postmaster.register(define("done"))
+      yield* TestClock.adjust("12 seconds")
+      yield* late.terminate
+      yield* TestClock.adjust("5 seconds")
+      yield* late.waitForEnd
+      yield* done.waitForEnd
+      assert.deepStrictEqual((yield* late.history).map(({ verdict }) => verdict), ["Again"])
+      assert.deepStrictEqual((yield* done.history).map(({ verdict }) => verdict), ["Done"])
+    }))
+
+  test("an age that cannot be is refused", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const worker = BackgroundWorker.make("mayfly", { entry, recycleAfter: 5 })
+      const { message } = yield* Effect.flip(postmaster.register(worker))
+      assert.strictEqual(
+        message,
+        "background worker \"mayfly\": invalid recycling age 5 ms, it must be between 100 and 86400000000 ms"
+      )
+    }))
+
   test("told to end, it gets no other life", () =>
     Effect.gen(function*() {
       const postmaster = yield* Postmaster

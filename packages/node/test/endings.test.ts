@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Callable } from "./fixtures/callable.ts"
-import { Ending, lines } from "./fixtures/endings.ts"
+import { Ending, lines, Mayfly } from "./fixtures/endings.ts"
 import { Leader } from "./fixtures/leaders.ts"
 import { isGone, spawners } from "./support.ts"
 
@@ -93,6 +93,20 @@ describe.each(spawners)("the end of a $name", ({ layer, name, processes }) => {
       assert.deepStrictEqual(record.status, ExitStatus.again({ _tag: "RetryAfter", delayMillis: 3_600_000 }))
       assert.strictEqual(record.verdict, "Again")
       assert.strictEqual(record.nextStartAt! - record.endedAt, 3_600_000)
+    })
+  )
+
+  test(
+    "another life when it is old enough",
+    Effect.gen(function*() {
+      const worker = yield* (yield* Postmaster).register(Mayfly, "serves")
+      const first = yield* worker.waitForReady
+      yield* worker.waitForShutdown
+      yield* Effect.repeat(Effect.andThen(Effect.sleep(10), worker.status), { until: ({ _tag }) => _tag === "Ready" })
+      const [record] = yield* worker.history
+      assert.deepInclude(record, { pid: first, verdict: "Again", stopCause: "Recycled" })
+      assert.isAtLeast(LifeRecord.uptimeMillis(record!), 990)
+      yield* worker.terminate
     })
   )
 

@@ -628,6 +628,10 @@ const childStarted = (turn: Turn, tenant: SlotTable.Tenant, pid: Pid): void => {
   if (before._tag !== "Starting") return
   Spares.launchOver(turn.state.spares, turn.now)
   const life = SlotTable.toRunning(turn.state.table, tenant, pid, turn.now)
+  const { recycleAfterMillis } = tenant.registration
+  if (recycleAfterMillis !== undefined) {
+    SlotTable.setDeadline(turn.state.table, tenant, life, turn.now + recycleAfterMillis)
+  }
   watch(turn, tenant)
   publish(turn, { _tag: "Started", ...who(tenant), pid })
   notify(turn, tenant, WorkerStatus.started(pid))
@@ -764,7 +768,10 @@ const childExited = (
 /** Whoever leaves without leaving the shared state in good order has crashed, whatever it says; unless it was killed on order. */
 const judge = (tenant: SlotTable.Tenant, life: SlotTable.Running, status: ExitStatus): Verdict => {
   const killed = status._tag === "Signaled" && status.ordered
-  return tenant.attached && life.joined && !killed ? "Crashed" : verdict(status)
+  if (tenant.attached && life.joined && !killed) return "Crashed"
+  const judged = verdict(status)
+  // Whoever ends because it has grown old has not failed.
+  return judged === "Failed" && life.stopCause === "Recycled" ? "Again" : judged
 }
 
 const isCrash = (tenant: SlotTable.Tenant, judged: Verdict): boolean => judged === "Crashed" && tenant.attached
@@ -978,6 +985,8 @@ const killOverdue = (turn: Turn): void => {
     // Whoever stands on its ladder has been told before, and that is why it ends.
     const cause = stopCauseOf(tenant) ?? "Terminated"
     if ("rung" in life && life.rung !== undefined) climb(turn, tenant, life, life.rung + 1, "Group", cause)
+    // The deadline of a life that nobody has asked to end is its age.
+    else if (life._tag === "Running" && life.told === undefined) ask(turn, tenant, "Process", "Recycled")
   }
 }
 
@@ -1189,6 +1198,7 @@ const stand = (
 ): void => {
   life.rung = rung
   const millis = ladderOf(state, tenant.registration)[rung]?.millis ?? 0
+  life.killAt = undefined
   if (Number.isFinite(millis)) SlotTable.setDeadline(state.table, tenant, life, now + millis)
 }
 
