@@ -328,8 +328,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "the dead-man switch is ignored",
-      "return tenant.attached && life.joined && !killed ? \"Crashed\" : verdict(status)",
-      "return verdict(status)"
+      "  if (tenant.attached && life.joined && !killed) return \"Crashed\"\n",
+      ""
     ],
     [
       "the crash of an isolated worker is everybody's",
@@ -673,8 +673,8 @@ export const faults: ReadonlyArray<Fault> = [
     ],
     [
       "a smart shutdown forgets jobs that have not lived",
-      "tenant.job && tenant.lives > 0 && !SlotTable",
-      "tenant.job && !SlotTable"
+      "!SlotTable.hasChild(tenant) && (tenant.lives > 0 || tenant.life._tag === \"Parked\")",
+      "!SlotTable.hasChild(tenant)"
     ],
     [
       "nobody is too old",
@@ -1941,7 +1941,7 @@ export const faults: ReadonlyArray<Fault> = [
       "  life.heardAt = turn.now\n  if (life.grace"
     ],
     ["getting ready is no sign", "  life.heardAt = life.workedAt = turn.now\n  watch", "  watch"],
-    ["nobody is watched from its birth", "turn.now)\n  watch(turn, tenant)", "turn.now)"],
+    ["nobody is watched from its birth", "  }\n  watch(turn, tenant)\n  publish", "  }\n  publish"],
     ["a limit may be passed for ever, a moment at a time", "if (life.grace.until <= now) hung", "if (false) hung"],
     [
       "whoever hangs is killed at once",

@@ -96,8 +96,13 @@ export const recycle: Outcome = { _tag: "Recycle" }
  * @category guards
  * @since 0.1.0
  */
-export const isOutcome = (u: unknown): u is Outcome =>
-  Predicate.hasProperty(u, "_tag") && (u._tag === "Recycle" || u._tag === "RetryAfter")
+export const isOutcome = (u: unknown): u is Outcome => {
+  if (!Predicate.hasProperty(u, "_tag")) return false
+  if (u._tag === "Recycle") return true
+  // Without a schema, which every worker would have to carry.
+  return u._tag === "RetryAfter" && Predicate.hasProperty(u, "delayMillis") && typeof u.delayMillis === "number" &&
+    u.delayMillis >= 0 && u.delayMillis <= maxDelayMillis
+}
 
 /**
  * Writes an outcome as half a sentence.

@@ -70,4 +70,7 @@ export interface ProgressSeen extends Schema.Schema.Type<typeof ProgressSeen> {}
  * @since 0.1.0
  */
 export const format = ({ done, message, total }: Progress): string =>
-  `${done}${total === undefined ? "" : ` of ${total}`}${message === undefined ? "" : `, ${message}`}`
+  `${done}${total === undefined ? "" : ` of ${total}`}${message === undefined ? "" : `, ${inOneLine(message)}`}`
+
+/** A worker's words must not pass for lines of the log, nor colour it. */
+const inOneLine = (text: string): string => text.replace(/\p{Cc}+/gu, " ")

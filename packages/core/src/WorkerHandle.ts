@@ -84,7 +84,8 @@ export interface WorkerHandle<in out Rpcs extends Rpc.Any = never> {
   /**
    * The last eight lives that are over, births that failed among them, the
    * newest last: how each ended, who had told it to, how long it lasted, what it
-   * last wrote to stderr.
+   * last wrote to stderr. In a worker, of a registration that has ended, the
+   * very last alone.
    */
   readonly history: Effect.Effect<ReadonlyArray<LifeRecord>>
   /**

@@ -3,6 +3,7 @@ import { BackgroundWorker, ExitStatus, type LifeRecord, Outcome, Postmaster, Res
 import { Script, TestPostmaster, TestSpawner } from "@effect-postmaster/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -307,6 +308,28 @@ describe("lives that ask for another", () => {
         60_000,
         "Again"
       ]])
+    }))
+
+  test("whoever was given up and is made a job then does not hold up a smart shutdown", () =>
+    Effect.gen(function*() {
+      const postmaster = yield* Postmaster
+      const { script } = yield* TestSpawner
+      yield* script("stillborn", Script.notBorn("no more processes"))
+      yield* script("job", Script.exits(0, { after: "1 minute" }))
+      const stillborn = yield* postmaster.register(BackgroundWorker.make("stillborn", { entry, restart: young }))
+      yield* postmaster.register(Job)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* postmaster.snapshot).workers[0]!.state, "Parked")
+      yield* postmaster.shutdown("Smart")
+      yield* stillborn.changePolicy({ restart: "never" })
+      yield* TestClock.adjust("1 minute")
+      yield* postmaster.awaitHalt
+    }))
+
+  test("whatever else a program returns is no wish", () =>
+    Effect.sync(() => {
+      const odd = [{ _tag: "RetryAfter", attempts: 3 }, { _tag: "RetryAfter", delayMillis: Number.NaN }, 3, null]
+      for (const value of odd) assert.deepStrictEqual(ExitStatus.fromExit(Exit.succeed(value)), ExitStatus.exited(0))
     }))
 
   test("a delay out of bounds is brought within them", () =>

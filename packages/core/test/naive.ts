@@ -292,7 +292,9 @@ export class Naive {
         return
       }
       case "PolicyChangeRequested": {
-        this.outcome.answers.push({ request: input.request, answer: this.changePolicy(input) })
+        const answer = this.changePolicy(input)
+        this.outcome.answers.push({ request: input.request, answer })
+        if (typeof answer !== "string" && this.shutdown === "Smart" && !this.stopping) this.forgetJobs()
         return
       }
       case "TerminateUsersRequested": {
@@ -305,12 +307,7 @@ export class Naive {
         const already = this.shutdown === undefined ? -1 : modes.indexOf(this.shutdown)
         if (this.phase === "Halted" || modes.indexOf(input.mode) <= already) return
         this.shutdown = input.mode
-        if (input.mode === "Smart") {
-          // A job that has lived and does not is there for want of another life only.
-          for (const worker of this.seated) {
-            if (isJob(worker) && worker.pids.length > 0 && !hasChild(worker)) worker.state = "Gone"
-          }
-        }
+        if (input.mode === "Smart") this.forgetJobs()
         if (input.mode !== "Immediate") return
         this.losePatience()
         if (this.stopping) this.askAll("SIGQUIT", "ShuttingDown", () => true)
@@ -393,6 +390,14 @@ export class Naive {
     // Its key is no hindrance: it goes with the place.
     const { key: _, ...registration } = worker.registration
     return this.hindrance(registration) ?? this.seat(worker.registration, true, worker.owner, worker, undefined)
+  }
+
+  /** A job that has lived and does not, or was given up, is there for want of another life only. */
+  private forgetJobs(): void {
+    for (const worker of this.seated) {
+      const isIdle = !hasChild(worker) && (worker.pids.length > 0 || worker.state === "Parked")
+      if (isJob(worker) && isIdle) worker.state = "Gone"
+    }
   }
 
   /** Whose place it is still to take: it has not been ready, and both go on. */

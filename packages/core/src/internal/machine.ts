@@ -564,6 +564,8 @@ const policyChangeRequested = (
   }
   turn.actions.push({ _tag: "Reply", request, ref })
   publish(turn, { _tag: "PolicyChanged", ...who(tenant), policy })
+  // Whoever has become a job is waited for as one.
+  if (turn.state.shutdown === "Smart" && !turn.state.stopping) forgetWishes(turn)
 }
 
 /** A start by hand: what was before counts for nothing, and is not held against it. */
@@ -601,9 +603,12 @@ const shutdownRequested = (turn: Turn, mode: ShutdownMode): void => {
 /** A job that is between two lives is there for no other reason than that it has asked for another. */
 const forgetWishes = (turn: Turn): void => {
   for (const tenant of SlotTable.tenants(turn.state.table)) {
-    if (tenant.job && tenant.lives > 0 && !SlotTable.hasChild(tenant)) release(turn, tenant, "ShuttingDown")
+    if (tenant.job && hasHadItsChance(tenant)) release(turn, tenant, "ShuttingDown")
   }
 }
+
+const hasHadItsChance = (tenant: SlotTable.Tenant): boolean =>
+  !SlotTable.hasChild(tenant) && (tenant.lives > 0 || tenant.life._tag === "Parked")
 
 /** How long SIGQUIT may be ignored; it counts from the first one. */
 const startPatience = (turn: Turn): void => {

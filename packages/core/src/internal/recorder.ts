@@ -42,6 +42,10 @@ const withoutSecrets = (input: Input): Input => {
   switch (input._tag) {
     case "RegisterRequested":
       return { ...input, registration: Checkpoint.withoutArguments(input.registration) }
+    case "ChildProgressed": {
+      const { message: _message, ...progress } = input.progress
+      return { ...input, progress }
+    }
     case "ChildExited":
       return { _tag: input._tag, ref: input.ref, status: input.status }
     default:

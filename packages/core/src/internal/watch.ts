@@ -268,7 +268,7 @@ export const toHandle = <Rpcs extends Rpc.Any = never>(
     ),
     waitForShutdown: until(self, (status) => status._tag === "Stopped" ? Effect.void : undefined),
     progress: keeper.progress(self.ref),
-    history: keeper.history(self),
+    history: Effect.suspend(() => keeper.history(self)),
     terminate: keeper.terminate(self.ref),
     resume: resume(self, keeper),
     replace: Effect.flatMap(keeper.replace(self), (successor) => {

@@ -22,7 +22,7 @@ import * as Watch from "./watch.ts"
 const patience: Readonly<Record<string, number>> = {
   Watch: 16_384,
   AwaitHalt: 1_024,
-  RegisterWithin: 4_096,
+  RegisterWithin: 64,
   CellChanged: 256,
   Events: 256,
   Snapshots: 256,

@@ -139,12 +139,24 @@ const nameOf = (message: ToPostmaster): string => message._tag === "Report" ? me
 export const isSign = (message: ToPostmaster): message is Extract<ToPostmaster, SignOfLife> =>
   message._tag === "Beat" || message._tag === "Progress"
 
+/** What a worker may give in a second, and what it may save up: more than lies in a socket that nobody has read. */
+const signsPerMilli = 0.1
+const firstSigns = 1_000
+const mostSigns = 50_000
+
 /**
- * How many signs of life a worker may have given in so much time. It counts from
- * its birth and not by the second, so that what has piled up while nobody read is
- * never held against it.
+ * Counts the signs of life of a worker born now, and says of each whether it may
+ * be given. What has piled up while nobody read is not held against it.
  */
-export const maxSigns = (aliveMillis: number): number => 1_000 + aliveMillis / 10
+export const makeAllowance = (bornAt: number): (now: number) => boolean => {
+  let left = firstSigns
+  let at = bornAt
+  return (now) => {
+    left = Math.min(mostSigns, left + (now - at) * signsPerMilli) - 1
+    at = now
+    return left >= 0
+  }
+}
 
 /**
  * Adds a message to what a worker has said, or says which rule it breaks:

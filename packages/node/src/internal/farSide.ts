@@ -58,6 +58,9 @@ export interface FarSide {
   readonly flush: () => void
 }
 
+/** A timer of Node that is set for longer fires at once. */
+const longestTimer = 2 ** 31 - 1
+
 export const makeFarSide = (carrier: Carrier): FarSide => {
   // -----------------------------------------------------------------------------
   // what a worker is at any moment
@@ -235,7 +238,7 @@ export const makeFarSide = (carrier: Carrier): FarSide => {
 
   const begin = (launch: LifeOrder): void => {
     const { entry, heartbeatMillis, name } = launch.registration
-    beatMillis = heartbeatMillis === undefined ? undefined : Math.floor(heartbeatMillis / 3)
+    beatMillis = heartbeatMillis === undefined ? undefined : Math.min(Math.floor(heartbeatMillis / 3), longestTimer)
     carrier.entitle(`bgworker: ${name}`)
     void importModule(entry.module).then(
       (module) => {

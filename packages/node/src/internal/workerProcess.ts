@@ -24,8 +24,8 @@ import {
   encodeToWorker,
   hear,
   isSign,
+  makeAllowance,
   maxFrameFromWorker,
-  maxSigns,
   type Said,
   type ToPostmaster
 } from "./channel.ts"
@@ -154,7 +154,7 @@ export const makeWorkerProcess = (
   let said: Said = new Set()
   let lastWords: Extract<ExitStatus.ExitStatus, { readonly _tag: "Exited" }> | undefined
   let signs = 0
-  const bornAt = performance.now()
+  const mayGiveSign = makeAllowance(performance.now())
   /** What was wrong with what it sent. Ends the belief in everything else it said. */
   let violation: string | undefined
 
@@ -178,8 +178,11 @@ export const makeWorkerProcess = (
     const heard = hear(said, message.success)
     if (Result.isFailure(heard)) return violate(`sent ${heard.failure} on its control channel`)
     said = heard.success
-    if (isSign(message.success) && ++signs > maxSigns(performance.now() - bornAt)) {
-      return violate(`sent ${signs} signs of life on its control channel, more than anybody needs`)
+    if (isSign(message.success)) {
+      signs++
+      if (!mayGiveSign(performance.now())) {
+        return violate(`sent ${signs} signs of life on its control channel, more than anybody needs`)
+      }
     }
     switch (message.success._tag) {
       case "Listening":
